@@ -1,0 +1,1 @@
+"""The money: usage, prices, charges, the journal and the ledger. Knows no HTTP (see README.md)."""

@@ -1,0 +1,131 @@
+"""The price book: what a model costs, at a tier, on a day.
+
+A `Price` is one dated row with its provenance, a `PriceList` the rows of one source, a `PriceBook` the lists in
+order of authority (the user's own, ours, genai-prices). `find` is a pure function of model, tier and day. What
+has no row has no price: a name is never priced by a neighbour that happens to share its beginning.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import groupby
+
+from billing.model_names import parse
+from billing.rating import Line, Rate, rate_usage
+from billing.usage import Unit, Usage
+
+STANDARD = "default"
+"""The tier of a call that asked for nothing else, in OpenAI's own word."""
+
+TIERS = (STANDARD, "batch", "flex", "priority", "ultrafast")
+
+_TIER_ALIASES = {None: STANDARD, "": STANDARD, "auto": STANDARD, "standard": STANDARD, "fast": "priority"}
+_FOUND_CEILING = 4096
+
+
+def tier_name(tier: str | None) -> str:
+    """The price list's name of a service tier; OpenAI answers `priority` for both `fast` and `priority`."""
+    return _TIER_ALIASES.get(tier, tier or STANDARD)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One row of a price list: the rates of a model at a tier from a day on, until the next row of its list.
+
+    `long_rates` hold for the whole call when its input is over `long_from` tokens (None: no such rates).
+    `source` says where the figures were read (URL or document) and `verified_on` when; `note` carries doubts.
+    """
+
+    model: str
+    tier: str
+    effective_from: date
+    rates: Mapping[Unit, Rate]
+    long_rates: Mapping[Unit, Rate] | None = None
+    long_from: int | None = None
+    source: str = ""
+    verified_on: date | None = None
+    note: str = ""
+
+    def rates_for(self, usage: Usage) -> Mapping[Unit, Rate]:
+        """The rates that hold for a call of this usage."""
+        if self.long_rates is not None and self.long_from is not None and usage.input_tokens > self.long_from:
+            return self.long_rates
+        return self.rates
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """The rows of one source. `aliases` maps other names of a model to the one its rows stand under."""
+
+    name: str
+    prices: tuple[Price, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    _rows: dict[str, dict[str, list[Price]]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rows: dict[str, dict[str, list[Price]]] = {}
+        ordered = sorted(self.prices, key=lambda price: (price.model, price.tier, price.effective_from))
+        for (model, tier), group in groupby(ordered, key=lambda price: (price.model, price.tier)):
+            rows.setdefault(model, {})[tier] = list(group)
+        object.__setattr__(self, "_rows", rows)
+
+    def find(self, names: tuple[str, ...], tier: str, day: date) -> Price | None:
+        """The row in force for the most exact of `names` that this list knows at all."""
+        for name in names:
+            tiers = self._rows.get(name) or self._rows.get(self.aliases.get(name, ""))
+            if tiers is not None:
+                rows = tiers.get(tier, [])
+                position = bisect_right(rows, day, key=lambda price: price.effective_from)
+                return rows[position - 1] if position else None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A priced usage: its lines, what no rate was found for, and the row that was used."""
+
+    lines: tuple[Line, ...]
+    unpriced: Usage
+    price: Price | None
+
+    @property
+    def cost_pico(self) -> int:
+        """The sum of the lines: what is known of the cost."""
+        return sum(line.cost_pico for line in self.lines)
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """All price lists, the one with the most authority first. `version` names the exact set of rows."""
+
+    lists: tuple[PriceList, ...]
+    version: str
+    _found: OrderedDict[tuple[str, str, date], Price | None] = field(
+        default_factory=OrderedDict, init=False, repr=False, compare=False
+    )
+
+    def find(self, model: str, tier: str | None, at: datetime) -> Price | None:
+        """The row for a model name as OpenAI reports it, at a served tier, on the UTC day of `at`; or None.
+
+        Looked for under the name itself, then under the name without its snapshot date; a fine-tuned model
+        only under its own `ft:` row. A list that knows the name but has no row in force for it leaves the
+        answer to the next list.
+        """
+        asked = (model, tier_name(tier), at.date())
+        if asked in self._found:
+            return self._found[asked]
+        parsed = parse(model)
+        names = tuple(dict.fromkeys((parsed.price_name, parsed.undated_price_name)))
+        found = next((p for book in self.lists if (p := book.find(names, asked[1], asked[2]))), None)
+        self._found[asked] = found
+        if len(self._found) > _FOUND_CEILING:  # names are the client's to invent
+            self._found.popitem(last=False)
+        return found
+
+    def rate(self, usage: Usage, model: str, tier: str | None, at: datetime) -> Rated:
+        """Price a usage. Units without a rate, or all of them when there is no row, come back as `unpriced`."""
+        price = self.find(model, tier, at)
+        lines, unpriced = rate_usage(usage, price.rates_for(usage) if price else {})
+        return Rated(lines, unpriced, price)

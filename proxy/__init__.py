@@ -1,0 +1,1 @@
+"""The life of a request. Knows HTTP, asks billing (see README.md)."""
