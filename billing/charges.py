@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.attribution import Attribution
-from billing.prices import PriceBook
+from billing.model_names import parse
+from billing.prices import PriceBook, tier_name
 from billing.rating import Line
 from billing.usage import Reading, Usage
 
@@ -22,23 +23,26 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is known of an exchange when it is admitted, before its first byte leaves. No content."""
+    """What is known of an exchange when it is admitted, before its first byte leaves. No content.
+
+    `path` is the endpoint's template; `requested_tier` what the body asked for, before OpenAI chose.
+    """
 
     id: str
     started_at: datetime
     operation: str
     method: str
     path: str
-    requested_model: str | None
-    requested_tier: str | None
-    streamed: bool
     attribution: Attribution
     replica: str
+    requested_model: str | None = None
+    requested_tier: str | None = None
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an exchange ended. `reason` says why a figure is not a reported one (`cancelled`, `no_usage`, …)."""
+    """How an exchange ended. `reason` says why its figures are not reported ones (`no_usage`, `cancelled`, …)."""
 
     ended_at: datetime
     basis: Basis
@@ -51,15 +55,48 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One row of the ledger. `cost_pico` is None when the cost is not known."""
+    """One row of the ledger.
+
+    `cost_pico` is the sum of the lines; None when the cost is not known. Where `unpriced` is not empty the cost
+    is that of the priced units only, and None when nothing could be priced at all.
+    """
 
     call: Call
     outcome: Outcome
     model: str | None
     base_model: str | None
     service_tier: str | None
+    usage: Usage
     lines: tuple[Line, ...]
     unpriced: Usage
     cost_pico: int | None
     price_book: str
     remarks: Mapping[str, int] = field(default_factory=dict)
+
+
+def charge(call: Call, outcome: Outcome, book: PriceBook) -> Charge:
+    """The charge for an ended exchange: its reading at the price of the model that answered, at the tier that
+    was served (both as requested where the answer does not say), on the UTC day the call was admitted."""
+    reading = outcome.reading or Reading(Usage())
+    model = reading.model or call.requested_model
+    tier = tier_name(reading.service_tier or call.requested_tier)
+    rated = book.rate(reading.usage, model or "", tier, call.started_at)
+    return Charge(
+        call,
+        outcome,
+        model=model,
+        base_model=parse(model).base_model if model else None,
+        service_tier=tier,
+        usage=reading.usage,
+        lines=rated.lines,
+        unpriced=rated.unpriced,
+        cost_pico=_cost(outcome.basis, rated.cost_pico, nothing_priced=bool(rated.unpriced) and not rated.lines),
+        price_book=book.version,
+        remarks={"reasoning_tokens": reading.reasoning_tokens} if reading.reasoning_tokens else {},
+    )
+
+
+def _cost(basis: Basis, cost_pico: int, *, nothing_priced: bool) -> int | None:
+    if basis is Basis.UNKNOWN or (basis is not Basis.FREE and nothing_priced):
+        return None
+    return cost_pico

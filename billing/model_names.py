@@ -3,6 +3,7 @@
 The grammars (facts: OpenAI's fine-tuning guide and recorded names):
 
 * `gpt-4o-2024-08-06`                                      a snapshot: name, then its date
+* `gpt-3.5-turbo-instruct:20230824-v2`                     a deployment, as the completions API reports it
 * `ft:BASE:ORGANISATION:SUFFIX:JOB[:ckpt-step-N]`          a fine-tuned model; suffix and the parts after it may be empty
 * `BASE:ft-ORGANISATION[-SUFFIX]-YYYY-MM-DD-hh-mm-ss`      the legacy `/fine-tunes` spelling
 * `BASE.ft-ID[-SUFFIX]`                                    Azure's spelling
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _SNAPSHOT = re.compile(r"(?P<name>.+)-(?P<date>20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))")
+_DEPLOYMENT = re.compile(r"(?P<name>[^:]+):\d{4}-?\d\d-?\d\d-v\d+")
 _LEGACY = re.compile(r"(?P<base>[^:]+):ft-(?P<rest>.+)")
 _LEGACY_REST = re.compile(r"(?P<owner>.+?)-\d{4}(?:-\d\d){5}")
 _AZURE = re.compile(r"(?P<base>[^:]+?)\.ft-(?P<job>.+)")
@@ -45,10 +47,15 @@ class ModelName:
             return undated(self.base)
         return f"{undated(self.base)}:ft" if self.legacy else f"ft:{undated(self.base)}"
 
+    @property
+    def base_model(self) -> str:
+        """The model it is a version of: the base, without a snapshot's date."""
+        return undated(self.base)
+
 
 def undated(name: str) -> str:
-    """The name without a snapshot date at its end."""
-    match = _SNAPSHOT.fullmatch(name)
+    """The name without a snapshot's date or a deployment's at its end."""
+    match = _SNAPSHOT.fullmatch(name) or _DEPLOYMENT.fullmatch(name)
     return match["name"] if match else name
 
 
@@ -60,7 +67,14 @@ def parse(name: str) -> ModelName:
         organisation, suffix, job, checkpoint = (*rest, "", "", "", "")[:4]
         step = re.fullmatch(r"ckpt-step-(\d{1,18})", checkpoint)
         return ModelName(
-            name, base, True, False, organisation or None, suffix or None, job or None, int(step[1]) if step else None
+            name,
+            base,
+            True,
+            False,
+            organisation or None,
+            suffix or None,
+            job or None,
+            int(step[1]) if step else None,
         )
     if match := _LEGACY.fullmatch(name):
         owner = _LEGACY_REST.fullmatch(match["rest"])

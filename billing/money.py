@@ -5,9 +5,12 @@ Every token price OpenAI lists is a whole number of picodollars per token ($1 pe
 hour or day, stands in `rating.cost` with its rounding.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
 PICO_PER_USD = 10**12
+
+# Decimal's own default rounds silently after 28 digits; this one refuses to round.
+_EXACT = Context(prec=60, Emax=60, traps=[Inexact, InvalidOperation])
 
 
 def pico_from_usd(usd: str | int | Decimal) -> int:
@@ -16,8 +19,8 @@ def pico_from_usd(usd: str | int | Decimal) -> int:
     Raises ValueError for what is not a finite decimal number or is finer than one picodollar.
     """
     try:
-        amount = Decimal(usd) * PICO_PER_USD
-    except InvalidOperation:
+        amount = _EXACT.multiply(Decimal(usd), Decimal(PICO_PER_USD))
+    except (Inexact, InvalidOperation):
         raise ValueError(f"not an amount in US dollars: {usd!r}") from None
     if not amount.is_finite() or amount != amount.to_integral_value():
         raise ValueError(f"not a whole number of picodollars: {usd!r}")

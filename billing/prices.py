@@ -1,8 +1,8 @@
 """The price book: what a model costs, at a tier, on a day.
 
-A `Price` is one dated row with its provenance, a `PriceList` the rows of one source, a `PriceBook` the lists in
-order of authority (the user's own, ours, genai-prices). `find` is a pure function of model, tier and day. What
-has no row has no price: a name is never priced by a neighbour that happens to share its beginning.
+A `Price` is one dated row with its provenance, a `PriceList` the rows of one source, a `PriceBook` the lists
+in order of authority (the user's own, ours, genai-prices). `find` is a pure function of model, tier and day.
+What has no row has no price: a name is never priced by a neighbour that happens to share its beginning.
 """
 
 from bisect import bisect_right
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from billing.model_names import parse
 from billing.rating import Line, Rate, rate_usage
@@ -28,6 +28,16 @@ _FOUND_CEILING = 4096
 def tier_name(tier: str | None) -> str:
     """The price list's name of a service tier; OpenAI answers `priority` for both `fast` and `priority`."""
     return _TIER_ALIASES.get(tier, tier or STANDARD)
+
+
+def _tier_order(tier: str) -> tuple[int, str]:
+    return (TIERS.index(tier) if tier in TIERS else len(TIERS), tier)
+
+
+def _names(model: str) -> tuple[str, ...]:
+    """The names a model's rows may stand under, the most exact first."""
+    parsed = parse(model)
+    return tuple(dict.fromkeys((parsed.price_name, parsed.undated_price_name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,11 @@ class Price:
 
 @dataclass(frozen=True)
 class PriceList:
-    """The rows of one source. `aliases` maps other names of a model to the one its rows stand under."""
+    """The rows of one source. `aliases` maps other names of a model to the one its rows stand under.
+
+    Raises ValueError for two rows of one model, tier and day, and for an alias that points at no row of the
+    list or hides one.
+    """
 
     name: str
     prices: tuple[Price, ...]
@@ -69,17 +83,34 @@ class PriceList:
         ordered = sorted(self.prices, key=lambda price: (price.model, price.tier, price.effective_from))
         for (model, tier), group in groupby(ordered, key=lambda price: (price.model, price.tier)):
             rows.setdefault(model, {})[tier] = list(group)
+            days = [price.effective_from for price in rows[model][tier]]
+            if len(set(days)) < len(days):
+                twice = next(day for day, after in pairwise(days) if day == after)
+                raise ValueError(f"{self.name}: two prices of {model} ({tier}) from {twice} on")
+        for alias, model in self.aliases.items():
+            if alias in rows or model not in rows:
+                raise ValueError(
+                    f"{self.name}: alias {alias} = {model} names no model of this list, or hides one"
+                )
         object.__setattr__(self, "_rows", rows)
 
     def find(self, names: tuple[str, ...], tier: str, day: date) -> Price | None:
         """The row in force for the most exact of `names` that this list knows at all."""
+        rows = self._tiers(names).get(tier, [])
+        position = bisect_right(rows, day, key=lambda price: price.effective_from)
+        return rows[position - 1] if position else None
+
+    def history(self, names: tuple[str, ...]) -> tuple[Price, ...]:
+        """All rows for the most exact of `names` that this list knows: tier by tier, each from old to new."""
+        tiers = self._tiers(names)
+        return tuple(price for tier in sorted(tiers, key=_tier_order) for price in tiers[tier])
+
+    def _tiers(self, names: tuple[str, ...]) -> dict[str, list[Price]]:
         for name in names:
             tiers = self._rows.get(name) or self._rows.get(self.aliases.get(name, ""))
             if tiers is not None:
-                rows = tiers.get(tier, [])
-                position = bisect_right(rows, day, key=lambda price: price.effective_from)
-                return rows[position - 1] if position else None
-        return None
+                return tiers
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +147,20 @@ class PriceBook:
         asked = (model, tier_name(tier), at.date())
         if asked in self._found:
             return self._found[asked]
-        parsed = parse(model)
-        names = tuple(dict.fromkeys((parsed.price_name, parsed.undated_price_name)))
+        names = _names(model)
         found = next((p for book in self.lists if (p := book.find(names, asked[1], asked[2]))), None)
         self._found[asked] = found
         if len(self._found) > _FOUND_CEILING:  # names are the client's to invent
             self._found.popitem(last=False)
         return found
 
+    def history(self, model: str) -> tuple[tuple[str, Price], ...]:
+        """Every row that could price a model name, in order of authority, each with the name of its list."""
+        names = _names(model)
+        return tuple((book.name, price) for book in self.lists for price in book.history(names))
+
     def rate(self, usage: Usage, model: str, tier: str | None, at: datetime) -> Rated:
-        """Price a usage. Units without a rate, or all of them when there is no row, come back as `unpriced`."""
+        """Price a usage. Units without a rate (all of them when there is no row) come back as `unpriced`."""
         price = self.find(model, tier, at)
         lines, unpriced = rate_usage(usage, price.rates_for(usage) if price else {})
         return Rated(lines, unpriced, price)

@@ -8,7 +8,7 @@ from billing.usage import Unit, Usage
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`pico` picodollars for `per` units, as the list states it (per 1,000,000 tokens, per 60 seconds, per call)."""
+    """`pico` picodollars for `per` units, as the list states it (1,000,000 tokens, 60 seconds, one call)."""
 
     pico: int
     per: int = 1
@@ -36,7 +36,7 @@ def cost(quantity: int, rate: Rate) -> int:
 
 
 def rate_usage(usage: Usage, rates: Mapping[Unit, Rate]) -> tuple[tuple[Line, ...], Usage]:
-    """Charge lines for every unit that has a rate, and the rest of the usage, which is unpriced (never zero)."""
+    """Charge lines for every unit with a rate, and the rest of the usage, which is unpriced (never zero)."""
     lines = tuple(
         Line(unit, quantity, rates[unit], cost(quantity, rates[unit]))
         for unit, quantity in usage.items()

@@ -52,6 +52,9 @@ INPUT_TOKENS = frozenset(
 )
 """The units that add up to the input tokens OpenAI reports (what the long-context threshold looks at)."""
 
+TOKEN_UNITS = INPUT_TOKENS | {Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE, Unit.TRAINING_TOKENS}
+"""The units that are tokens; at every list price one of them costs a whole number of picodollars."""
+
 
 class Usage(Mapping[Unit, int]):
     """An immutable bag of quantities by unit. A unit that is not in the bag has quantity 0.
@@ -103,8 +106,8 @@ class Usage(Mapping[Unit, int]):
 class Reading:
     """What a meter read from one answer: the usage, and who OpenAI says served it.
 
-    `model` and `service_tier` are None where the answer does not say; `reasoning_tokens` is a remark (they are
-    part of the text output already).
+    `model` and `service_tier` are None where the answer does not say; `reasoning_tokens` is a remark (they
+    are part of the text output already).
     """
 
     usage: Usage

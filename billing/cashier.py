@@ -1,0 +1,68 @@
+"""The cashier: the one desk where exchanges are opened, settled and released, each exactly once.
+
+Everything here is synchronous: between a decision and its record there is no `await`.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from billing.charges import Basis, Call, Charge, Outcome, charge
+from billing.journal import Journal, JournalUnwritable, encode
+from billing.prices import PriceBook
+
+log = logging.getLogger("farebox.cashier")
+
+INTERRUPTED = "interrupted"
+"""Reason of a charge whose exchange was in flight when the process died."""
+
+
+class Cashier:
+    """Opens and ends exchanges. `listeners` are told of every charge once it is in the journal."""
+
+    def __init__(self, journal: Journal, book: PriceBook) -> None:
+        self._journal = journal
+        self._unwritten: deque[Charge] = deque()
+        self.book = book
+        self.listeners: list[Callable[[Charge], None]] = []
+
+    def open(self, call: Call) -> None:
+        """Record a call before its first byte leaves. Raises JournalUnwritable: then it must not leave."""
+        self._write_late()
+        self._journal.open(call)
+
+    def settle(self, call: Call, outcome: Outcome) -> Charge:
+        """Price an ended exchange and record its charge. Never refuses: the money is already gone.
+
+        Should the journal be unwritable just now, the charge waits in memory, goes to the log, and is written
+        before the next call is admitted.
+        """
+        settled = charge(call, outcome, self.book)
+        self._unwritten.append(settled)
+        try:
+            self._write_late()
+        except JournalUnwritable as error:
+            log.critical("the journal cannot be written (%s); charge kept: %s", error, encode(settled).decode())
+        for listener in self.listeners:
+            listener(settled)
+        return settled
+
+    def release(self, call: Call) -> None:
+        """End an exchange that OpenAI did not bill: never reached, or refused."""
+        try:
+            self._journal.release(call.id)
+        except JournalUnwritable as error:
+            log.warning("release of %s not written (%s): it will be charged as unknown", call.id, error)
+
+    def settle_interrupted(self, now: datetime) -> int:
+        """Settle what an earlier life left in flight, with cost unknown; return how many there were."""
+        unfinished = self._journal.unfinished()
+        for call in unfinished:
+            self.settle(call, Outcome(now, Basis.UNKNOWN, reason=INTERRUPTED))
+        return len(unfinished)
+
+    def _write_late(self) -> None:
+        while self._unwritten:
+            self._journal.close(self._unwritten[0])
+            self._unwritten.popleft()

@@ -1,0 +1,46 @@
+"""Reports: the ledger's sums as users read them. The same rows stand in the terminal, the API and the page."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing.money import usd_from_pico
+from billing.store import Total, fold
+from billing.tables import QUARTER_HOUR_SECONDS
+from billing.windows import interval_label
+
+
+def rows(totals: Iterable[Total], by: Sequence[str], interval: str | None, zone: ZoneInfo) -> list[dict[str, Any]]:
+    """One row per group (and interval), the dearest first within an interval, intervals in order.
+
+    `totals` come grouped by quarter hour where there is an interval.
+    """
+    grouped: dict[tuple[str, tuple[str | None, ...]], list[Total]] = {}
+    for total in totals:
+        grouped.setdefault((_label(total, interval, zone), total.group), []).append(total)
+    folded = [(label, group, fold(members)) for (label, group), members in grouped.items()]
+    folded.sort(key=lambda item: (item[0], -item[2].cost_pico, tuple(value or "" for value in item[1])))
+    return [
+        {**({interval: label} if interval else {}), **dict(zip(by, group, strict=True)), **sums(total)}
+        for label, group, total in folded
+    ]
+
+
+def sums(total: Total) -> dict[str, Any]:
+    """The figures of a total. `cost_usd` is exact; `unknown` says how many calls it does not include."""
+    return {
+        "requests": total.requests,
+        "input_tokens": total.input_tokens,
+        "cached_tokens": total.cached_tokens,
+        "output_tokens": total.output_tokens,
+        "cost_usd": usd_from_pico(total.cost_pico),
+        "estimated": total.estimated,
+        "unknown": total.unknown,
+    }
+
+
+def _label(total: Total, interval: str | None, zone: ZoneInfo) -> str:
+    if interval is None or total.quarter_hour is None:
+        return ""
+    return interval_label(datetime.fromtimestamp(total.quarter_hour * QUARTER_HOUR_SECONDS, UTC), interval, zone)

@@ -1,0 +1,201 @@
+"""The ledger's database: charges go in by batches, once each by id; questions are grouped sums.
+
+Nothing here is on the request path. One code path for every database SQLAlchemy speaks to; SQLite so far.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, Select, Table, and_, cast, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import SQLModel
+
+from billing.charges import Charge
+from billing.tables import QUARTER_HOUR_SECONDS, ChargeRow, record_of, row_of
+
+CHARGES: Table = ChargeRow.__table__  # type: ignore[attr-defined]
+
+DIMENSIONS = (
+    "team", "project", "key", "user", "organization", "model", "base_model", "requested_model", "operation",
+    "service_tier", "status", "basis", "reason", "replica",
+)  # fmt: skip
+"""Columns that sums can be grouped by and charges narrowed by."""
+
+PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Which charges are meant: admitted in [since, until), with these values of their dimensions."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    equal: tuple[tuple[str, str], ...] = ()
+
+    def conditions(self) -> list[Any]:
+        """As SQL."""
+        found = [CHARGES.c[name] == value for name, value in self.equal]
+        if self.since is not None:
+            found.append(CHARGES.c.quarter_hour >= int(self.since.timestamp()) // QUARTER_HOUR_SECONDS)
+            found.append(CHARGES.c.started_at >= self.since)
+        if self.until is not None:
+            found.append(CHARGES.c.quarter_hour <= int(self.until.timestamp()) // QUARTER_HOUR_SECONDS)
+            found.append(CHARGES.c.started_at < self.until)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sums over the charges that share `group` (values of the dimensions asked for) and a quarter hour, if asked.
+
+    `unknown` and `estimated` count the charges whose cost is not known, or not the provider's own figure.
+    """
+
+    group: tuple[str | None, ...]
+    quarter_hour: int | None
+    requests: int
+    cost_pico: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    estimated: int
+    unknown: int
+
+
+class Store:
+    """One ledger database."""
+
+    def __init__(self, url: str) -> None:
+        """`url` as in FAREBOX_DATABASE."""
+        self.url = url
+        self._engine: AsyncEngine = create_async_engine(url.replace("sqlite://", "sqlite+aiosqlite://", 1))
+        event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+
+    async def create(self) -> None:
+        """Make the tables that are not there yet."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(SQLModel.metadata.create_all)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def post(self, charges: Sequence[Charge]) -> None:
+        """Add charges, in one transaction. One that is there already stays as it is: posting twice changes nothing."""
+        statement = insert(CHARGES).on_conflict_do_nothing(index_elements=["id"])
+        async with self._engine.begin() as connection:
+            await connection.execute(statement, [row_of(charge) for charge in charges])
+
+    async def charge(self, charge_id: str) -> dict[str, Any] | None:
+        """One charge as users see it."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(CHARGES).where(CHARGES.c.id == charge_id))).mappings().first()
+        return record_of(row) if row else None
+
+    async def charges(
+        self, narrowing: Narrowing, *, limit: int | None = None, newest_first: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Charges as users see them, in the order of their admission, read page by page."""
+        after: tuple[datetime, str] | None = None
+        left = limit
+        while left is None or left > 0:
+            page = await self._page(narrowing, after, min(PAGE_ROWS, left or PAGE_ROWS), newest_first=newest_first)
+            for row in page:
+                yield record_of(row)
+            if left is not None:
+                left -= len(page)
+            if len(page) < PAGE_ROWS:
+                return
+            after = (page[-1]["started_at"], page[-1]["id"])
+
+    async def totals(
+        self, by: Sequence[str], narrowing: Narrowing, *, by_time: bool = False
+    ) -> list[Total]:
+        """Sums by the named dimensions, and by quarter hour where `by_time`. Raises KeyError for another name."""
+        columns = [_dimension(name) for name in by]
+        times = [CHARGES.c.quarter_hour] if by_time else []
+        sums: Select[Any] = (
+            select(
+                *columns,
+                *times,
+                func.count(),
+                func.coalesce(func.sum(CHARGES.c.cost_pico), 0),
+                func.coalesce(func.sum(CHARGES.c.input_tokens), 0),
+                func.coalesce(func.sum(CHARGES.c.cached_tokens), 0),
+                func.coalesce(func.sum(CHARGES.c.output_tokens), 0),
+                func.coalesce(func.sum(cast(CHARGES.c.basis == "estimated", Integer)), 0),
+                func.coalesce(func.sum(cast(CHARGES.c.cost_pico.is_(None), Integer)), 0),
+            )
+            .where(and_(True, *narrowing.conditions()))
+            .group_by(*columns, *times)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(sums)).all()
+        split = len(columns)
+        return [
+            Total(tuple(row[:split]), row[split] if by_time else None, *map(int, row[split + len(times) :]))
+            for row in rows
+        ]
+
+    async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
+        """Sums of every unit by the named dimensions: (…values, unit) → quantity."""
+        each = func.json_each(CHARGES.c.usage).table_valued("key", "value", name="each")
+        columns = [_dimension(name) for name in by]
+        sums = (
+            select(*columns, each.c.key, func.sum(each.c.value))
+            .select_from(CHARGES.join(each, onclause=CHARGES.c.id.is_not(None)))
+            .where(and_(True, *narrowing.conditions()))
+            .group_by(*columns, each.c.key)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(sums)).all()
+        return {tuple(row[:-1]): int(row[-1]) for row in rows}
+
+    async def _page(
+        self, narrowing: Narrowing, after: tuple[datetime, str] | None, rows: int, *, newest_first: bool
+    ) -> Sequence[Mapping[str, Any]]:
+        moment, ident = CHARGES.c.started_at, CHARGES.c.id
+        conditions = narrowing.conditions()
+        if after is not None:
+            at, last = after
+            further = moment < at if newest_first else moment > at
+            beside = ident < last if newest_first else ident > last
+            conditions.append(further | ((moment == at) & beside))
+        order = (moment.desc(), ident.desc()) if newest_first else (moment, ident)
+        query = select(CHARGES).where(and_(True, *conditions)).order_by(*order).limit(rows)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).mappings().all()
+
+
+def fold(totals: Iterable[Total]) -> Total:
+    """The sum of totals, under no group."""
+    zero = Total((), None, 0, 0, 0, 0, 0, 0, 0)
+    for total in totals:
+        zero = Total(
+            (),
+            None,
+            zero.requests + total.requests,
+            zero.cost_pico + total.cost_pico,
+            zero.input_tokens + total.input_tokens,
+            zero.cached_tokens + total.cached_tokens,
+            zero.output_tokens + total.output_tokens,
+            zero.estimated + total.estimated,
+            zero.unknown + total.unknown,
+        )
+    return zero
+
+
+def _dimension(name: str) -> Any:
+    if name not in DIMENSIONS:
+        raise KeyError(name)
+    return CHARGES.c[name]
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,199 @@
+"""The composition root: builds a replica from its settings, starts it, stops it. Only here do the parts meet."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.cashier import Cashier
+from billing.journal import Journal
+from billing.poster import Poster
+from billing.price_sources import price_book
+from billing.store import Narrowing, Store
+from billing.vocabularies import preload
+from billing.windows import window
+from proxy.admission import Proxy
+from proxy.console.api import Api
+from proxy.console.server import Console
+from proxy.exchange import Clock, Surroundings
+from proxy.metrics import COST_LABELS, TOKEN_LABELS, Metrics
+from proxy.relay import AppServer
+from proxy.settings import Address, Settings
+from proxy.upstream import Upstream
+
+SPEND_REFRESH_SECONDS = 5.0
+SPEND_TIMEOUT_SECONDS = 3.0
+LEDGER_RETRY_SECONDS = 1.0
+CONNECTIONS_BACKLOG = 1024
+
+log = logging.getLogger("farebox")
+
+
+def system_clock() -> Clock:
+    """The machine's clock, and ids that sort by time: `fbx_`, 12 hex digits of milliseconds, 16 of chance."""
+    start, sequence = secrets.randbits(62), count()
+    return Clock(
+        now=lambda: datetime.now(UTC),
+        seconds=time.monotonic,
+        new_id=lambda: f"fbx_{time.time_ns() // 1_000_000:012x}{(start + next(sequence)) & 0xFFFFFFFFFFFFFFFF:016x}",
+    )
+
+
+class App:
+    """One replica. `listening` and `console_listening` are the addresses in use once it has started."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Read the prices and open the journal. Raises JournalLocked, ValueError for a bad price file."""
+        self.settings = settings
+        self._clock = clock or system_clock()
+        self.replica = settings.replica or _replica_name(settings.listen)
+        self.book = price_book(settings.prices)
+        self.journal = Journal(settings.journal / _folder_name(self.replica))
+        self.store = Store(settings.database)
+        self.cashier = Cashier(self.journal, self.book)
+        self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
+        self._around = Surroundings(
+            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics
+        )
+        self._proxy = Proxy(self._around, self.replica)
+        self._poster = Poster(self.journal, self.store)
+        self._counters_ready = False
+        self._spend_at = float("-inf")
+        self._runners: list[web.BaseRunner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.listening = settings.listen
+        self.console_listening = settings.console
+
+    async def start(self) -> None:
+        """Settle what an earlier life left open, then serve. Raises OSError when an address is taken."""
+        self._booted_at = self._clock.now()
+        if interrupted := self.cashier.settle_interrupted(self._booted_at):
+            log.warning("%d calls were in flight when the last process ended; charged as unknown", interrupted)
+        self.cashier.listeners.append(self.metrics.charged)
+        server = AppServer(self._proxy.handle)
+        console = Console(
+            Api(self.store, self.journal, self.settings.timezone, self._clock.now),
+            self.metrics,
+            admin_token=self.settings.admin_token,
+            ready=self._problem,
+            scrape=self._refresh,
+        )
+        self.listening = await self._listen(web.ServerRunner(server), self.settings.listen)
+        self.console_listening = await self._listen(
+            web.AppRunner(console.application(), access_log=None), self.settings.console
+        )
+        self._tasks = [asyncio.create_task(self._keep_ledger()), asyncio.create_task(asyncio.to_thread(preload))]
+
+    async def stop(self) -> None:
+        """Take no new calls, let open ones finish for a while, settle the rest, post, close."""
+        self._proxy.admitting = False
+        for runner in self._runners:
+            for site in list(runner.sites):
+                await site.stop()
+        if not await self._until_idle(self.settings.shutdown_seconds):
+            for exchange in list(self._around.open):
+                exchange.give_up("shutdown")
+            await self._until_idle(5.0)
+        for runner in self._runners:
+            await runner.cleanup()
+        self._around.upstream.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._poster.drain()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("charges stay in the journal until the next start: %s", error)
+        await self.store.close()
+        self.journal.shut()
+
+    @property
+    def open_calls(self) -> int:
+        """Calls under way."""
+        return len(self._around.open)
+
+    # What runs beside the calls
+
+    async def _keep_ledger(self) -> None:
+        """Make the ledger ready, start the counters from it, then post for ever."""
+        while not self._counters_ready:
+            try:
+                await self.store.create()
+                await self._poster.drain()
+                await self._resume_counters()
+                self._counters_ready = True
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("the ledger's database is away, charges wait in the journal: %s", error)
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+        await self._poster.run()
+
+    async def _resume_counters(self) -> None:
+        earlier = Narrowing(until=self._booted_at, equal=(("replica", self.replica),))
+        costs = [(total.group, total.cost_pico) for total in await self.store.totals(COST_LABELS, earlier)]
+        tokens = await self.store.quantities(TOKEN_LABELS[:-1], earlier)
+        self.metrics.resume(costs, tokens.items())
+
+    async def _refresh(self) -> bool:
+        """Bring the gauges up to date for a scrape; False while the counters are not ready."""
+        now = self._clock.now()
+        self.metrics.show_journal(self.journal.pending(), self.journal.oldest_pending(), now)
+        if self._counters_ready and self._clock.seconds() - self._spend_at > SPEND_REFRESH_SECONDS:
+            try:
+                async with asyncio.timeout(SPEND_TIMEOUT_SECONDS):
+                    for name in ("day", "month"):
+                        since, until = window(name, now, self.settings.timezone)
+                        totals = await self.store.totals(("team", "base_model"), Narrowing(since, until))
+                        self.metrics.show_spend(name, ((total.group, total.cost_pico) for total in totals))
+                self._spend_at = self._clock.seconds()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("spend gauges not refreshed: %s", error)
+        return self._counters_ready
+
+    def _problem(self) -> str | None:
+        """Why this replica cannot admit and record calls, or None."""
+        if not self._proxy.admitting:
+            return "shutting down"
+        return self.journal.problem and f"the journal cannot be written: {self.journal.problem}"
+
+    async def _until_idle(self, seconds: float) -> bool:
+        until = self._clock.seconds() + seconds
+        while self._around.open and self._clock.seconds() < until:
+            await asyncio.sleep(0.05)
+        return not self._around.open
+
+    async def _listen(
+        self, runner: web.BaseRunner, address: Address
+    ) -> Address:
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, address.host, address.port, backlog=CONNECTIONS_BACKLOG).start()
+        return Address(address.host, runner.addresses[0][1])
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[App]:
+    """A replica that serves inside the block."""
+    app = App(settings, clock)
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop()
+
+
+def _replica_name(listen: Address) -> str:
+    return f"{socket.gethostname()}-{listen.port}"
+
+
+def _folder_name(replica: str) -> str:
+    return re.sub(r"[^\w.-]", "_", replica)

@@ -1,0 +1,1 @@
+"""The command line. Commands read the same settings as `serve` and work beside a running one."""

@@ -1,0 +1,222 @@
+"""The commands and their options. Exit status: 0 done, 1 something is wrong, 2 wrong usage."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.exc import OperationalError
+
+from billing import reports
+from billing.store import DIMENSIONS, Narrowing, Store, fold
+from billing.windows import INTERVALS, moment
+from proxy.cli import pricing, serving
+from proxy.cli.listing import Format, show, stream
+from proxy.settings import Settings, SettingsError, load, shown
+
+app = typer.Typer(
+    name="farebox",
+    help="The cost-accounting proxy for OpenAI: what every call costs, exactly, in a ledger that loses nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+prices = typer.Typer(help="The price book: what a model costs, at a tier, on a day, and where that was read.", no_args_is_help=True)
+app.add_typer(prices, name="prices")
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json lines, or csv")]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="from this date or time on")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="up to this date or time, not included")]
+DatabaseOption = Annotated[str | None, typer.Option(help="the ledger (FAREBOX_DATABASE)")]
+
+
+def settings(**flags: str | None) -> Settings:
+    """The settings in force; ends the command with one clear line where they are wrong."""
+    try:
+        return load(os.environ, {f"FAREBOX_{name.upper()}": value for name, value in flags.items()})
+    except SettingsError as error:
+        fail(str(error), 2)
+
+
+def fail(message: str, status: int) -> Any:
+    """End the command."""
+    sys.stderr.write(f"farebox: {message}\n")
+    raise typer.Exit(status)
+
+
+@app.command()
+def serve(
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the apps' side (FAREBOX_LISTEN)")] = None,
+    console: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the console (FAREBOX_CONSOLE)")] = None,
+    upstream: Annotated[str | None, typer.Option(metavar="ORIGIN", help="where /v1 is relayed to (FAREBOX_UPSTREAM)")] = None,
+    database: DatabaseOption = None,
+    journal: Annotated[str | None, typer.Option(metavar="FOLDER", help="the local journals (FAREBOX_JOURNAL)")] = None,
+    price_file: Annotated[str | None, typer.Option("--prices", metavar="FILE", help="your own prices (FAREBOX_PRICES)")] = None,
+    replica: Annotated[str | None, typer.Option(metavar="NAME", help="this replica's name (FAREBOX_REPLICA)")] = None,
+) -> None:
+    """Run the proxy and its console."""
+    chosen = settings(
+        listen=listen, console=console, upstream=upstream, database=database, journal=journal, prices=price_file, replica=replica
+    )
+    raise typer.Exit(serving.serve(chosen))
+
+
+@app.command()
+def demo(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="the apps' side")] = "127.0.0.1:8080",
+    console: Annotated[str, typer.Option(metavar="HOST:PORT", help="the console")] = "127.0.0.1:8081",
+    seed: Annotated[int, typer.Option(help="which day of traffic is played")] = 1,
+    stay: Annotated[bool, typer.Option(help="stay up afterwards, to look around")] = True,
+) -> None:
+    """Try it all without a key or a network: real SDK traffic against the built-in simulator, then the report."""
+    chosen = settings(listen=listen, console=console)
+    raise typer.Exit(serving.demo(chosen, seed=seed, stay=stay))
+
+
+@app.command()
+def simulate(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="where it listens")] = "127.0.0.1:9090",
+    seed: Annotated[int, typer.Option(help="what it answers")] = 1,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE:FAULTS", help="faults for a share of all calls, such as 0.01:status=500"),
+    ] = None,
+) -> None:
+    """Run the simulator alone: an OpenAI on loopback that keeps its own bill at /_simulator/bill."""
+    raise typer.Exit(serving.simulate(listen, seed, tuple(faults or ())))
+
+
+@app.command()
+def config(form: FormatOption = Format.TABLE) -> None:
+    """Show every setting in force and where its value came from; secrets masked."""
+    rows = [
+        {"setting": setting.variable, "value": value, "source": source, "meaning": setting.meaning}
+        for setting, value, source in shown(settings())
+    ]
+    show(rows, ("setting", "value", "source", "meaning"), form, empty="")
+
+
+@app.command()
+def charges(
+    since: FromOption = None,
+    until: ToOption = None,
+    team: str | None = None,
+    project: str | None = None,
+    key: str | None = None,
+    user: str | None = None,
+    model: Annotated[str | None, typer.Option(help="the model that answered")] = None,
+    operation: str | None = None,
+    basis: Annotated[str | None, typer.Option(help="reported, estimated, unknown or free")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="the newest so many only")] = None,
+    form: FormatOption = Format.TABLE,
+    database: DatabaseOption = None,
+) -> None:
+    """List charges, oldest first: one per call that OpenAI may have billed, with the lines that make it up."""
+    chosen = settings(database=database)
+    given = {"team": team, "project": project, "key": key, "user": user, "model": model, "operation": operation, "basis": basis}
+    narrowing = _narrowing(chosen, since, until, tuple((name, value) for name, value in given.items() if value is not None))
+    columns = ("started_at", "operation", "model", "key", "project", "basis", "usage", "cost_usd", "id")
+
+    async def listed(store: Store) -> None:
+        if limit is None:
+            await stream(store.charges(narrowing), columns, form, empty=_EMPTY)
+        else:
+            newest = [row async for row in store.charges(narrowing, limit=limit, newest_first=True)]
+            show(reversed(newest), columns, form, empty=_EMPTY)
+
+    _ask(chosen, listed)
+
+
+@app.command()
+def report(
+    by: Annotated[str, typer.Option(metavar="DIMENSIONS", help=f"comma-separated, of {', '.join(DIMENSIONS)}")] = "model",
+    since: FromOption = None,
+    until: ToOption = None,
+    interval: Annotated[str | None, typer.Option(help=f"one row per {', '.join(INTERVALS)} too")] = None,
+    form: FormatOption = Format.TABLE,
+    database: DatabaseOption = None,
+) -> None:
+    """Sum the ledger up."""
+    chosen = settings(database=database)
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    if unknown := [name for name in names if name not in DIMENSIONS]:
+        fail(f"--by {unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}", 2)
+    if interval is not None and interval not in INTERVALS:
+        fail(f"--interval {interval}: one of {', '.join(INTERVALS)}", 2)
+    narrowing = _narrowing(chosen, since, until, ())
+
+    async def summed(store: Store) -> None:
+        totals = await store.totals(names, narrowing, by_time=interval is not None)
+        rows = reports.rows(totals, names, interval, chosen.timezone)
+        figures = reports.sums(fold(totals))
+        columns = ((interval,) if interval else ()) + names + tuple(figures)
+        if form is Format.TABLE and rows:
+            rows.append({columns[0]: "total", **figures})
+        show(rows, columns, form, empty=_EMPTY)
+
+    _ask(chosen, summed)
+
+
+@prices.command("list")
+def prices_list(
+    on: Annotated[str | None, typer.Option(metavar="DATE", help="the prices of that day; today's otherwise")] = None,
+    tier: Annotated[str, typer.Option(help="default, batch, flex, priority or ultrafast")] = "default",
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List every model's price at a tier, per 1M tokens."""
+    chosen = settings()
+    try:
+        pricing.list_prices(chosen, on, tier, form)
+    except ValueError as error:
+        fail(str(error), 2)
+
+
+@prices.command("show")
+def prices_show(
+    model: Annotated[str, typer.Argument(help="a model's name, as OpenAI spells it")],
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show all that is known of a model's price: tiers, history, per 1K and per 1M, and where it was read."""
+    chosen = settings()
+    try:
+        found = pricing.show_price(chosen, model, form)
+    except ValueError as error:
+        fail(str(error), 2)
+    if not found:
+        fail(f"no price is known for {model}: its calls are recorded as unpriced. FAREBOX_PRICES can name one.", 1)
+
+
+_EMPTY = "No charges yet. Point an app at Farebox: OPENAI_BASE_URL=http://127.0.0.1:8080/v1"
+
+
+def _narrowing(chosen: Settings, since: str | None, until: str | None, equal: tuple[tuple[str, str], ...]) -> Narrowing:
+    try:
+        return Narrowing(
+            moment(since, chosen.timezone) if since else None, moment(until, chosen.timezone) if until else None, equal
+        )
+    except ValueError as error:
+        fail(str(error), 2)
+        raise
+
+
+def _ask(chosen: Settings, question: Any) -> None:
+    """Open the ledger, ask, close it."""
+
+    async def asked() -> None:
+        store = Store(chosen.database)
+        try:
+            await store.create()
+            answer: Coroutine[Any, Any, None] = question(store)
+            await answer
+        finally:
+            await store.close()
+
+    try:
+        asyncio.run(asked())
+    except OperationalError as error:
+        fail(f"the ledger {chosen.database} cannot be read: {error.orig}", 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the listing has seen enough

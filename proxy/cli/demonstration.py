@@ -1,0 +1,187 @@
+"""The demonstration: apps on the real SDK, through a real Farebox, to the simulator; then the books are compared."""
+
+import asyncio
+import contextlib
+import dataclasses
+import random
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from openai import APIError, AsyncOpenAI
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from billing import reports
+from billing.store import Narrowing, fold
+from proxy.app import App, running
+from proxy.settings import Settings
+from proxy.simulator.bill import Bill, usd
+from proxy.simulator.server import start
+from proxy.simulator.simulator import Simulator
+
+FOLDER = Path("farebox-demo")
+CALLS = 240
+AT_ONCE = 12
+POLL_SECONDS = 0.05
+
+_FINE_TUNED = "ft:gpt-4o-mini-2024-07-18:acme:support:Ab12Cd34"
+_APPS = ("sk-demo-helpdesk", "sk-demo-search", "sk-demo-research")
+_QUESTIONS = (
+    "How many tokens are in this question?",
+    "Write a limerick about an auditor who trusted no rounding.",
+    "Summarise the attached minutes in three bullet points, and name who pays.",
+    "Translate 'exact change only' into five languages.",
+)
+
+
+async def _chat(client: AsyncOpenAI, luck: random.Random) -> None:
+    await client.chat.completions.create(model=luck.choice(("gpt-4o-mini", "gpt-4.1", "gpt-5.4")), messages=_messages(luck))
+
+
+async def _streamed_chat(client: AsyncOpenAI, luck: random.Random) -> None:
+    model = luck.choice(("gpt-4o", "gpt-5.6-terra"))
+    async for _ in await client.chat.completions.create(model=model, messages=_messages(luck), stream=True):
+        pass
+
+
+async def _fine_tuned(client: AsyncOpenAI, luck: random.Random) -> None:
+    stream = luck.random() < 0.5
+    answer: Any = await client.chat.completions.create(model=_FINE_TUNED, messages=_messages(luck), stream=stream)
+    if stream:
+        async for _ in answer:
+            pass
+
+
+async def _response(client: AsyncOpenAI, luck: random.Random) -> None:
+    tier: Any = luck.choice(("auto", "flex", "priority"))
+    await client.responses.create(model="gpt-5.6-sol", input=luck.choice(_QUESTIONS), service_tier=tier)
+
+
+async def _streamed_response(client: AsyncOpenAI, luck: random.Random) -> None:
+    async for _ in await client.responses.create(model="gpt-6.1-sol", input=luck.choice(_QUESTIONS), stream=True):
+        pass
+
+
+async def _embedding(client: AsyncOpenAI, luck: random.Random) -> None:
+    await client.embeddings.create(model="text-embedding-3-small", input=list(luck.choices(_QUESTIONS, k=3)))
+
+
+async def _completion(client: AsyncOpenAI, luck: random.Random) -> None:
+    await client.completions.create(model="gpt-3.5-turbo-instruct", prompt=luck.choice(_QUESTIONS), max_tokens=40)
+
+
+async def _moderation(client: AsyncOpenAI, luck: random.Random) -> None:
+    await client.moderations.create(model="omni-moderation-latest", input=luck.choice(_QUESTIONS))
+
+
+async def _impatient(client: AsyncOpenAI, luck: random.Random) -> None:
+    """An app that hangs up in the middle of its stream: OpenAI bills it in full, and so does Farebox."""
+    stream = await client.chat.completions.create(model="gpt-4o", messages=_messages(luck), stream=True)
+    await anext(aiter(stream))
+    await stream.close()
+
+
+async def _mistaken(client: AsyncOpenAI, luck: random.Random) -> None:
+    """A call that OpenAI refuses costs nothing."""
+    with contextlib.suppress(APIError):
+        await client.chat.completions.create(model="gpt-9-imaginary", messages=_messages(luck))
+
+
+_KINDS: tuple[tuple[int, Callable[[AsyncOpenAI, random.Random], Awaitable[None]]], ...] = (
+    (20, _chat),
+    (20, _streamed_chat),
+    (16, _fine_tuned),
+    (12, _response),
+    (12, _streamed_response),
+    (8, _embedding),
+    (4, _completion),
+    (4, _moderation),
+    (3, _impatient),
+    (1, _mistaken),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """A replica, and the bill of the simulator behind it."""
+
+    app: App
+    bill: Bill
+
+
+@contextlib.asynccontextmanager
+async def stage(settings: Settings, seed: int) -> AsyncIterator[Stage]:
+    """A replica before a simulator, with books of its own in `farebox-demo/` that begin empty."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    simulator = await start(Simulator(seed))
+    books = dataclasses.replace(
+        settings,
+        upstream=simulator.url,
+        database=f"sqlite:///{FOLDER}/farebox.db",
+        journal=FOLDER / "journal",
+        replica="demo",
+    )
+    try:
+        async with running(books) as app:
+            yield Stage(app, simulator.simulator.bill)
+    finally:
+        await simulator.stop()
+
+
+async def play(on: Stage, seed: int, out: Console) -> bool:
+    """Play a day's traffic, print the report and the comparison; True when the books agree to the picodollar."""
+    app, luck = on.app, random.Random(seed)  # noqa: S311 - a script of traffic, not a secret
+    clients = [AsyncOpenAI(api_key=key, base_url=f"http://{app.listening}/v1", max_retries=0) for key in _APPS]
+    kinds = luck.choices([kind for _, kind in _KINDS], [weight for weight, _ in _KINDS], k=CALLS)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def call(kind: Callable[[AsyncOpenAI, random.Random], Awaitable[None]], number: int) -> None:
+        async with gate:
+            own = random.Random(f"{seed} {number}")  # noqa: S311
+            await kind(clients[number % len(clients)], own)
+
+    tasks = [asyncio.create_task(call(kind, number)) for number, kind in enumerate(kinds)]
+    progress = track(asyncio.as_completed(tasks), "Playing traffic", total=len(tasks), console=out, transient=True)
+    for finished in progress:
+        await finished
+    for client in clients:
+        await client.close()
+    await _posted(app)
+    return await _compare(on, out)
+
+
+async def _posted(app: App) -> None:
+    """Until every call has ended and stands in the ledger."""
+    while app.open_calls or app.journal.pending():
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _compare(on: Stage, out: Console) -> bool:
+    app, bill = on.app, on.bill
+    totals = await app.store.totals(("model",), Narrowing())
+    out.print(_table(reports.rows(totals, ("model",), None, app.settings.timezone)))
+    ledger = reports.sums(fold(totals))
+    difference = bill.total_usd - Decimal(ledger["cost_usd"])
+    out.print(f"The simulator's own bill, {len(bill)} billed calls:     ${usd(bill.total_usd)}")
+    out.print(f"Farebox's ledger, {ledger['requests']} charges:  ${ledger['cost_usd']}")
+    out.print(f"Difference:  [bold]${usd(difference)}[/]")
+    return difference == 0
+
+
+def _messages(luck: random.Random) -> Any:
+    return [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": luck.choice(_QUESTIONS)}]
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("model", "requests", "input", "cached", "output", "cost, USD"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for row in rows:
+        figures = (row["requests"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
+        table.add_row(row["model"] or "–", *(f"{figure:,}" for figure in figures), row["cost_usd"])
+    return table

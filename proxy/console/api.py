@@ -1,0 +1,164 @@
+"""The JSON API under `/api/v1`: sums and charges of the ledger."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from aiohttp import web
+
+from billing import reports
+from billing.journal import Journal
+from billing.store import DIMENSIONS, Narrowing, Store, fold
+from billing.tables import record_of, row_of
+from billing.windows import INTERVALS, moment, window
+
+CHARGES_CEILING = 1000
+
+
+class Api:
+    """Answers questions about the ledger."""
+
+    def __init__(self, store: Store, journal: Journal, zone: ZoneInfo, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._journal = journal
+        self._zone = zone
+        self._now = now
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to put into an application."""
+        return [
+            web.get("/api/v1/spend", self.spend),
+            web.get("/api/v1/charges", self.charges),
+            web.get("/api/v1/charges/{id}", self.charge),
+            web.get("/api/v1/openapi.json", self.openapi),
+        ]
+
+    async def spend(self, request: web.Request) -> web.Response:
+        """Sums by dimensions and interval; today's unless `from`, `to` or `window` say otherwise."""
+        query = request.query
+        by = tuple(name for name in query.get("by", "model").split(",") if name)
+        interval = query.get("interval")
+        if unknown := sorted({*by} - {*DIMENSIONS}):
+            raise _bad(f"by={unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}")
+        if interval is not None and interval not in INTERVALS:
+            raise _bad(f"interval={interval}: one of {', '.join(INTERVALS)}")
+        narrowing = self._narrowing(request, default_window="day")
+        totals = await self._store.totals(by, narrowing, by_time=interval is not None)
+        return _json(
+            {
+                "from": _shown(narrowing.since),
+                "to": _shown(narrowing.until),
+                "timezone": str(self._zone),
+                "by": by,
+                "rows": reports.rows(totals, by, interval, self._zone),
+                "total": reports.sums(fold(totals)),
+            }
+        )
+
+    async def charges(self, request: web.Request) -> web.Response:
+        """The newest charges first."""
+        try:
+            limit = int(request.query.get("limit", "100"))
+        except ValueError:
+            raise _bad("limit: a whole number") from None
+        narrowing = self._narrowing(request)
+        wanted = max(1, min(limit, CHARGES_CEILING))
+        found = [charge async for charge in self._store.charges(narrowing, limit=wanted, newest_first=True)]
+        return _json({"charges": found})
+
+    async def charge(self, request: web.Request) -> web.Response:
+        """One charge by the answer's `x-farebox-id`, from the moment it is in the journal."""
+        ident = request.match_info["id"]
+        if waiting := self._journal.find(ident):
+            return _json(record_of(row_of(waiting)))
+        found = await self._store.charge(ident)
+        if found is None:
+            raise _refused(web.HTTPNotFound, f"there is no charge {ident}")
+        return _json(found)
+
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """What this API offers."""
+        return _json(OPENAPI)
+
+    def _narrowing(self, request: web.Request, default_window: str | None = None) -> Narrowing:
+        query = request.query
+        equal = tuple((name, query[name]) for name in DIMENSIONS if name in query)
+        try:
+            since = moment(query["from"], self._zone) if "from" in query else None
+            until = moment(query["to"], self._zone) if "to" in query else None
+        except ValueError as error:
+            raise _bad(str(error)) from None
+        named = query.get("window", default_window if since is None and until is None else None)
+        if named is not None:
+            try:
+                since, until = window(named, self._now(), self._zone)
+            except KeyError:
+                raise _bad(f"window={named}: one of {', '.join(INTERVALS)}") from None
+        return Narrowing(since, until, equal)
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _bad(message: str) -> web.HTTPException:
+    return _refused(web.HTTPBadRequest, message)
+
+
+def _refused(kind: type[web.HTTPException], message: str) -> web.HTTPException:
+    body = msgspec.json.encode({"error": {"message": message}})
+    return kind(body=body, content_type="application/json")
+
+
+def _shown(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+def _parameter(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+
+
+def _operation(summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+    answer = {"200": {"description": "JSON", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": answer}}
+
+
+_PERIOD = (
+    _parameter("from", "a date or an ISO 8601 time, in the configured zone unless it says"),
+    _parameter("to", "likewise; not included"),
+    _parameter("window", f"instead of both: the current {', '.join(INTERVALS)}"),
+    *(_parameter(name, f"only charges of this {name}") for name in DIMENSIONS),
+)
+
+OPENAPI: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Farebox", "version": "1"},
+    "paths": {
+        "/api/v1/spend": _operation(
+            "Sums of the ledger, grouped",
+            _parameter("by", f"comma-separated, of {', '.join(DIMENSIONS)}"),
+            _parameter("interval", f"one row per {', '.join(INTERVALS)} too"),
+            *_PERIOD,
+        ),
+        "/api/v1/charges": _operation(
+            "Charges, newest first", _parameter("limit", f"at most {CHARGES_CEILING}; 100 unless said"), *_PERIOD
+        ),
+        "/api/v1/charges/{id}": {
+            "get": {
+                "summary": "One charge",
+                "parameters": [
+                    {
+                        "name": "id",
+                        "in": "path",
+                        "required": True,
+                        "description": "the answer's x-farebox-id",
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "responses": {"200": {"description": "the charge"}, "404": {"description": "there is none"}},
+            }
+        },
+    },
+}

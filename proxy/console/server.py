@@ -1,0 +1,109 @@
+"""The console's application: routes, who may ask, and the headers that keep the page to itself."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import dashboards
+from aiohttp import BasicAuth, web
+
+from proxy.console.api import Api
+from proxy.metrics import Metrics
+
+WEB = Path(dashboards.__path__[0]) / "web"
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What machines ask, without a token."""
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Console:
+    """The console of one replica. `scrape` brings the ledger-fed gauges up to date before each exposition."""
+
+    def __init__(
+        self,
+        api: Api,
+        metrics: Metrics,
+        *,
+        admin_token: str | None,
+        ready: Callable[[], str | None],
+        scrape: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._token = admin_token
+        self._ready = ready
+        self._scrape = scrape
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        application = web.Application(middlewares=[self._guard])
+        application.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._exposition),
+                web.static("/web", WEB),
+                *self._api.routes(),
+            ]
+        )
+        return application
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in OPEN_PATHS and (refused := self._refusal(request)):
+            return refused
+        response = await handler(request)
+        response.headers.update(_PAGE_HEADERS)
+        return response
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        if self._token is None:
+            # Without a token only this machine may ask, and not a page of another site that a browser
+            # here has been led to under a name of its own (DNS rebinding).
+            name = request.host.rpartition(":")[0] or request.host
+            if name.strip("[]") in {"localhost", "::1"} or name.startswith("127."):
+                return None
+            return web.json_response({"error": {"message": "ask under localhost, or set FAREBOX_ADMIN_TOKEN"}}, status=403)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = token if scheme.lower() == "bearer" else _basic_password(request)
+        if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
+            return None
+        # `Basic` lets a browser ask for the token: any name, the token as the password
+        return web.json_response(
+            {"error": {"message": "the admin token is missing or wrong"}},
+            status=401,
+            headers={"WWW-Authenticate": 'Basic realm="Farebox"'},
+        )
+
+    async def _page(self, _request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(WEB / "index.html")
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        problem = self._ready()
+        return web.Response(text=f"{problem or 'ready'}\n", status=503 if problem else 200)
+
+    async def _exposition(self, _request: web.Request) -> web.Response:
+        if not await self._scrape():
+            return web.Response(text="the counters are being read from the ledger\n", status=503)
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _basic_password(request: web.Request) -> str | None:
+    try:
+        return BasicAuth.decode(request.headers["Authorization"]).password
+    except (KeyError, ValueError):
+        return None

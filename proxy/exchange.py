@@ -1,0 +1,305 @@
+"""The life of a request. Every decision of the request path is an `if` here.
+
+An exchange ends in exactly one of three ways: settled by what OpenAI reported, settled by an estimate (or as
+unknown) and marked so, or released because OpenAI never took it. A client that hangs up changes nothing of that:
+aiohttp does not cancel its handlers, and the answer is read on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from billing.cashier import Cashier
+from billing.charges import Basis, Call, Charge, Outcome
+from billing.estimates import estimated_usage, is_long
+from billing.meters.decoding import decoder
+from billing.meters.framings import EventStream, WholeBody
+from billing.meters.meter import Meter
+from billing.money import usd_from_pico
+from billing.usage import Reading
+from proxy import errors
+from proxy import headers as http
+from proxy.asked import Asked, printable
+from proxy.endpoints import Billing, Endpoint
+from proxy.metrics import Metrics
+from proxy.relay import Client, ClientBrokeOff
+from proxy.rewriting import UsageRemover
+from proxy.settings import Settings
+from proxy.upstream import Answer, BrokenOff, Unreachable, Upstream
+
+HELD_CEILING_BYTES = 2**20
+"""Up to this size a JSON answer waits to be priced, so that its head can carry the cost."""
+
+DRAIN_CEILING = 1000
+"""Answers whose client has left that are read on at the same time; one more is given up and estimated."""
+
+CLIENT_CLOSED = 499
+"""The status counted for an app that hung up before its request was whole (nginx's number for it)."""
+
+_ID, _COST = b"x-farebox-id", b"x-farebox-cost-usd"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time and ids come from: arguments, so that tests decide them. `seconds` is monotonic."""
+
+    now: Callable[[], datetime]
+    seconds: Callable[[], float]
+    new_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as it will be sent. `kept` is what of the app's body was read and can be counted."""
+
+    endpoint: Endpoint
+    asked: Asked
+    kept: bytes
+    head: bytes
+    body: bytes | AsyncIterator[bytes]
+    usage_added: bool
+
+
+@dataclass(slots=True, eq=False)
+class Surroundings:
+    """What every exchange of a replica shares, and what it can see of the others."""
+
+    settings: Settings
+    clock: Clock
+    upstream: Upstream
+    cashier: Cashier
+    metrics: Metrics
+    open: "set[Exchange]" = field(default_factory=set)
+    draining: int = 0
+
+
+class Exchange:
+    """One request and its answer, from admission to settlement."""
+
+    def __init__(self, around: Surroundings, client: Client, outgoing: Outgoing, call: Call) -> None:
+        self._around = around
+        self._client = client
+        self._outgoing = outgoing
+        self._call = call
+        self._meter: Meter | None = None
+        self._answer: Answer | None = None
+        self._charge: Charge | None = None
+        self._released = False
+        self._given_up: str | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.arrived_at: float | None = None
+        """When the answer's head had come, or all of an answer that was held."""
+
+    @property
+    def basis(self) -> Basis:
+        """The basis of what was charged; a released call was free."""
+        return self._charge.outcome.basis if self._charge else Basis.FREE
+
+    async def run(self) -> int:
+        """Send the request, relay the answer, settle. Returns the status that was answered."""
+        client, upstream = self._client, self._around.upstream
+        self._around.open.add(self)
+        try:
+            answer = self._answer = await upstream.send(
+                self._outgoing.head,
+                self._outgoing.body,
+                bodiless=client.method == "HEAD",
+                informational=client.inform,
+            )
+            client.when_gone(self._client_left)
+            await answer.begun()
+            await self._relay(answer)
+        except Unreachable as error:
+            self._release()
+            return self._refuse(errors.upstream_unreachable(upstream.origin, str(error)))
+        except BrokenOff as error:
+            return await self._broken_off(error)
+        else:
+            return answer.status
+        finally:
+            self._around.open.discard(self)
+            client.when_gone(None)
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._around.draining -= 1
+
+    def give_up(self, why: str) -> None:
+        """Stop waiting for the answer: it will be settled by an estimate."""
+        if self._answer is not None:
+            self._given_up = self._given_up or why
+            self._answer.abort()
+
+    # The answer
+
+    async def _relay(self, answer: Answer) -> None:
+        """Pass the answer on; its last bytes leave when its charge is in the journal."""
+        self.arrived_at = self._around.clock.seconds()
+        billed = 200 <= answer.status < 300
+        content_type = (http.text(answer.headers, b"content-type") or "").partition(";")[0].strip().lower()
+        streamed = content_type == "text/event-stream"
+        if not billed:
+            self._release()
+        elif flavour := self._outgoing.endpoint.flavour:
+            coding = decoder(http.text(answer.headers, b"content-encoding"))
+            self._meter = Meter(EventStream() if streamed else WholeBody(), flavour, coding)
+        headers = http.without_own(http.end_to_end(answer.headers))
+        headers.append((_ID, self._call.id.encode()))
+        if billed and content_type == "application/json" and self._client.method != "HEAD":
+            held = await self._hold(answer)
+            if answer.ended:
+                await self._send_held(answer, headers, held)
+            else:
+                await self._stream(answer, headers, held, billed=True)
+        elif streamed:
+            with self._around.metrics.open_streams.track_inprogress():
+                await self._stream(answer, headers, b"", billed=billed)
+        else:
+            await self._stream(answer, headers, b"", billed=billed)
+
+    async def _hold(self, answer: Answer) -> bytes:
+        """Read an answer until it ends or is too long to be held."""
+        pieces: list[bytes] = []
+        size = 0
+        while not answer.ended and size <= HELD_CEILING_BYTES:
+            piece = await answer.read()
+            self._feed(piece)
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    async def _send_held(self, answer: Answer, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.arrived_at = self._around.clock.seconds()
+        charge = await self._settle(answer)
+        if charge.cost_pico is not None:
+            headers.append((_COST, usd_from_pico(charge.cost_pico).encode()))
+        headers = http.replaced(headers, b"content-length", b"%d" % len(body))
+        self._client.start(answer.status, answer.reason, headers, body)
+
+    async def _stream(
+        self, answer: Answer, headers: list[tuple[bytes, bytes]], held: bytes, *, billed: bool
+    ) -> None:
+        client = self._client
+        plain = http.find(headers, b"content-encoding") is None
+        remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
+        client.start(answer.status, answer.reason, headers, held)
+        while not answer.ended:
+            piece = await answer.read()
+            self._feed(piece)
+            if remover is not None:
+                piece = remover.feed(piece) + (remover.close() if answer.ended else b"")
+            if billed and (answer.ended or (self._meter is not None and self._meter.finished)):
+                await self._settle(answer)
+            if piece:
+                await client.send(piece)
+        if billed:
+            await self._settle(answer)
+        client.finish()
+
+    def _feed(self, piece: bytes) -> None:
+        if self._meter is not None and self._charge is None:
+            self._meter.feed(piece)
+
+    # The end
+
+    async def _settle(self, answer: Answer, why: str = "no_usage") -> Charge:
+        """Record the charge, once; every later call gets the same one."""
+        if self._charge is not None:
+            return self._charge
+        basis, reading, reason = await self._account(why)
+        return self._charged(Outcome(
+            self._around.clock.now(),
+            basis,
+            status=answer.status or None,
+            reading=reading,
+            client_gone=self._client.gone,
+            upstream_request_id=_upstream_id(answer),
+            reason=reason,
+        ))
+
+    def _charged(self, outcome: Outcome) -> Charge:
+        self._charge = self._around.cashier.settle(self._call, outcome)
+        return self._charge
+
+    def _release(self) -> None:
+        self._around.cashier.release(self._call)
+        self._released = True
+
+    def fail(self) -> int:
+        """Farebox itself failed: nothing is lost by it, and the app gets an error it understands."""
+        if self._charge is None and not self._released:
+            self._charged(Outcome(self._around.clock.now(), Basis.UNKNOWN, client_gone=self._client.gone, reason="internal_error"))
+        if self._answer is not None:
+            self._answer.abort()
+        if self._client.started:
+            self._client.break_off()
+            return 500
+        return self._refuse(errors.internal())
+
+    async def _account(self, why: str) -> tuple[Basis, Reading | None, str | None]:
+        """What the exchange used, where that is known from, and why it is not reported if it is not."""
+        if self._outgoing.endpoint.billing is Billing.FREE:
+            return Basis.FREE, None, None
+        if self._outgoing.endpoint.billing is Billing.UNMETERED:
+            return Basis.UNKNOWN, None, "unmetered"
+        if self._meter is not None and (reading := self._meter.close()) is not None:
+            return Basis.REPORTED, reading, None
+        if self._outgoing.asked.background:
+            return Basis.UNKNOWN, None, "usage_later"
+        reading = await self._estimate()
+        return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
+
+    async def _estimate(self) -> Reading | None:
+        seen = self._meter.seen() if self._meter is not None else None
+        output = self._meter.text() if self._meter is not None else ""
+        model = (seen and seen.model) or self._outgoing.asked.model
+        body = self._outgoing.kept
+        if model is None or not self._outgoing.asked.readable:
+            return None
+        if is_long(body, output):
+            usage = await asyncio.to_thread(estimated_usage, self._call.operation, body, output, model)
+        else:
+            usage = estimated_usage(self._call.operation, body, output, model)
+        if usage is None:
+            return None
+        return Reading(usage, model, seen and seen.service_tier, seen and seen.id)
+
+    def _refuse(self, refusal: errors.Refusal) -> int:
+        self._client.refuse(refusal, [(_ID, self._call.id.encode())])
+        return refusal.status
+
+    async def _broken_off(self, error: BrokenOff) -> int:
+        """The answer will not be whole. What was sent may be billed: silence is an estimate and not a release."""
+        answer = self._answer
+        assert answer is not None
+        if isinstance(error.__cause__, ClientBrokeOff):  # its own upload never arrived: nothing to bill
+            self._release()
+            self._client.break_off()
+            return CLIENT_CLOSED
+        if answer.has_head:
+            if 200 <= answer.status < 300:
+                await self._settle(answer, self._given_up or "upstream_cut")
+            self._client.break_off()
+            return answer.status
+        if self._outgoing.endpoint.billing is Billing.FREE:
+            self._release()
+        else:
+            await self._settle(answer, self._given_up or "no_answer")
+        return self._refuse(errors.upstream_broke_off(self._around.upstream.origin, str(error)))
+
+    def _client_left(self) -> None:
+        """The app hung up in the middle: read on for the upstream's own figures, within bounds, or give up."""
+        around = self._around
+        if around.settings.on_disconnect == "cancel":
+            self.give_up("cancelled")
+        elif around.draining >= DRAIN_CEILING:
+            self.give_up("drain_exceeded")
+        elif self._deadline is None:
+            around.draining += 1
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(around.settings.drain_seconds, self.give_up, "drain_exceeded")
+
+
+def _upstream_id(answer: Answer) -> str | None:
+    value = http.text(answer.headers, b"x-request-id")
+    return printable(value) if value else None

@@ -1,0 +1,257 @@
+"""Settings: one table of what can be configured. `farebox.toml`, overridden by environment, overridden by flags.
+
+Reading them is pure: `load` takes the file's text and the environment and returns values with their sources.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class SettingsError(ValueError):
+    """A setting that Farebox cannot start with; its text is one clear line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """True where only this machine can connect."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+
+def _address(text: str) -> Address:
+    parts = urlsplit(f"//{text}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if port is None or parts.hostname is None or parts.path:
+        raise ValueError("must be HOST:PORT")
+    return Address(parts.hostname, port)
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an origin such as https://api.openai.com")
+    if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.username:
+        raise ValueError("must be an origin without path (Farebox adds the /v1/… of each call)")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _flag(text: str) -> bool:
+    try:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("must be a time zone such as UTC or Europe/Paris") from None
+
+
+def _database(text: str) -> str:
+    if not text.startswith("sqlite:///") or len(text) == len("sqlite:///"):
+        raise ValueError("must be sqlite:///PATH")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("must be a number of seconds")
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: its variable, how a text becomes its value, the default and the meaning."""
+
+    variable: str
+    parse: Callable[[str], Any]
+    default: str | None
+    meaning: str
+    secret: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in `farebox.toml`: the variable without its prefix, in lower case."""
+        return self.variable.removeprefix("FAREBOX_").lower()
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("FAREBOX_UPSTREAM", _origin, "https://api.openai.com", "origin that /v1 is relayed to"),
+    Setting("OPENAI_API_KEY", str, None, "upstream key for Farebox's own calls; apps' keys pass through", secret=True),
+    Setting("FAREBOX_LISTEN", _address, "127.0.0.1:8080", "the apps' side"),
+    Setting("FAREBOX_CONSOLE", _address, "127.0.0.1:8081", "console: page, API, /metrics, /healthz, /readyz"),
+    Setting(
+        "FAREBOX_ADMIN_TOKEN",
+        str,
+        None,
+        "bearer token of the API and the page; needed when the console is not on loopback",
+        secret=True,
+    ),
+    Setting("FAREBOX_DATABASE", _database, "sqlite:///farebox.db", "the ledger"),
+    Setting("FAREBOX_JOURNAL", Path, "./farebox-journal", "folder of the local journals"),
+    Setting("FAREBOX_REPLICA", str, None, "this replica's name; default: host name and port"),
+    Setting(
+        "FAREBOX_ON_DISCONNECT",
+        _one_of("drain", "cancel"),
+        "drain",
+        "a client that leaves mid-answer: drain the upstream for its own usage, or cancel it and estimate",
+    ),
+    Setting("FAREBOX_DRAIN_SECONDS", _seconds, "600", "how long an answer whose client left is read on at most"),
+    Setting("FAREBOX_SHUTDOWN_SECONDS", _seconds, "30", "how long open calls may go on after SIGTERM"),
+    Setting("FAREBOX_PRICES", Path, None, "TOML of your own prices: overrides, discounts, own models; dated"),
+    Setting("FAREBOX_TIMEZONE", _zone, "UTC", "zone of reports"),
+    Setting("FAREBOX_REQUIRE_KEYS", _flag, "false", "refuse keys that Farebox did not issue"),
+    Setting(
+        "FAREBOX_UNKNOWN_ROUTES",
+        _one_of("pass", "refuse"),
+        "pass",
+        "a /v1 route that no table knows: pass it (cost unknown, counted) or refuse it",
+    ),
+    Setting("FAREBOX_METADATA_TAGS", _names, "", "names of the body's `metadata` that become tags, comma-separated"),
+    Setting("FAREBOX_LABEL_VALUES", int, "200", "distinct values of a metric label that a client can invent"),
+)
+
+CONFIG_VARIABLE = "FAREBOX_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force. `sources` tells for each variable where its value came from."""
+
+    upstream: str
+    openai_api_key: str | None
+    listen: Address
+    console: Address
+    admin_token: str | None
+    database: str
+    journal: Path
+    replica: str | None
+    on_disconnect: str
+    drain_seconds: float
+    shutdown_seconds: float
+    prices: Path | None
+    timezone: ZoneInfo
+    require_keys: bool
+    unknown_routes: str
+    metadata_tags: tuple[str, ...]
+    label_values: int
+    texts: Mapping[str, str | None]
+    sources: Mapping[str, str]
+
+
+def load(
+    environ: Mapping[str, str], flags: Mapping[str, str | None] | None = None, default_file: str = "farebox.toml"
+) -> Settings:
+    """Read the file named by FAREBOX_CONFIG (or `farebox.toml` if it is there), the environment and the flags.
+
+    `flags` are by variable; None is 'not given'. Raises SettingsError, whose text is one clear line.
+    """
+    named = environ.get(CONFIG_VARIABLE)
+    file = Path(named or default_file)
+    if named and not file.is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE}: there is no file {named}")
+    content = file.read_bytes() if file.is_file() else b""
+    return resolve(_parse_file(content, file.name), file.name, environ, flags or {})
+
+
+def resolve(
+    from_file: Mapping[str, str], file: str, environ: Mapping[str, str], flags: Mapping[str, str | None]
+) -> Settings:
+    """Merge the three sources, the last with the most authority, and parse every value."""
+    known = {setting.variable for setting in TABLE} | {CONFIG_VARIABLE}
+    for variable in environ:
+        if variable.startswith("FAREBOX_") and variable not in known:
+            raise SettingsError(f"{variable} is not a setting{_meant(variable, known)}")
+    values: dict[str, Any] = {}
+    texts: dict[str, str | None] = {}
+    sources: dict[str, str] = {}
+    for setting in TABLE:
+        candidates = (
+            ("flag", flags.get(setting.variable)),
+            ("environment", environ.get(setting.variable) or None),
+            (file, from_file.get(setting.name)),
+            ("default", setting.default),
+        )
+        source, text = next(((s, t) for s, t in candidates if t is not None), ("default", None))
+        try:
+            values[setting.name] = None if text is None else setting.parse(text)
+        except ValueError as error:
+            shown = "***" if setting.secret else repr(text)
+            raise SettingsError(f"{setting.variable}={shown} ({source}): {error}") from None
+        texts[setting.variable] = text
+        sources[setting.variable] = source
+    settings = Settings(**values, texts=texts, sources=sources)
+    if not settings.console.loopback and not settings.admin_token:
+        raise SettingsError(
+            f"FAREBOX_CONSOLE={settings.console} can be reached from other machines: set FAREBOX_ADMIN_TOKEN"
+        )
+    return settings
+
+
+def _parse_file(content: bytes, file: str) -> dict[str, str]:
+    try:
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
+    known = {setting.name for setting in TABLE}
+    texts: dict[str, str] = {}
+    for name, value in table.items():
+        if name not in known:
+            raise SettingsError(f"{file}: {name} is not a setting{_meant(name, known)}")
+        texts[name] = _text(value)
+    return texts
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _meant(name: str, known: set[str]) -> str:
+    similar = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def shown(settings: Settings) -> list[tuple[Setting, str, str]]:
+    """Every setting with its value as text (secrets masked) and its source."""
+    return [
+        (s, "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret else text, settings.sources[s.variable])
+        for s in TABLE
+    ]
