@@ -58,7 +58,9 @@ class Journal:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise JournalLocked(f"the journal {folder} is in use by another farebox; FAREBOX_REPLICA names it") from None
+            raise JournalLocked(
+                f"the journal {folder} is in use by another farebox; FAREBOX_REPLICA names it"
+            ) from None
         self._file = folder / "journal.db"
         self._db = _connect(self._file)
         self._db.execute(_SCHEMA)
@@ -83,8 +85,7 @@ class Journal:
     def unfinished(self) -> list[Call]:
         """Calls that were opened and have not ended: after a start, those that the last life left in flight."""
         rows = self._db.execute(
-            "SELECT body FROM records WHERE kind = ? AND id NOT IN (SELECT id FROM records WHERE kind <> ?) ORDER BY seq",
-            (OPEN, OPEN),
+            "SELECT body FROM records WHERE kind = 0 AND id NOT IN (SELECT id FROM records WHERE kind <> 0) ORDER BY seq"
         )
         return [msgspec.json.decode(body, type=Call) for (body,) in rows]
 

@@ -4,7 +4,7 @@ The grammars (facts: OpenAI's fine-tuning guide and recorded names):
 
 * `gpt-4o-2024-08-06`                                      a snapshot: name, then its date
 * `gpt-3.5-turbo-instruct:20230824-v2`                     a deployment, as the completions API reports it
-* `ft:BASE:ORGANISATION:SUFFIX:JOB[:ckpt-step-N]`          a fine-tuned model; suffix and the parts after it may be empty
+* `ft:BASE:ORGANISATION:SUFFIX:JOB[:ckpt-step-N]`          a fine-tuned model; parts may be empty
 * `BASE:ft-ORGANISATION[-SUFFIX]-YYYY-MM-DD-hh-mm-ss`      the legacy `/fine-tunes` spelling
 * `BASE.ft-ID[-SUFFIX]`                                    Azure's spelling
 """

@@ -6,6 +6,7 @@ posts again and changes nothing. A database that is slow or away delays the ledg
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,7 +43,7 @@ class Poster:
             try:
                 await self.drain()
                 failures = 0
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:  # sqlite3: the journal, on a full disk
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 if failures == 0:
                     log.warning("the ledger's database cannot be written, charges wait in the journal: %s", error)

@@ -6,7 +6,7 @@ genai-prices verified it, and what it does not say has no price.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 
@@ -31,6 +31,7 @@ from billing.prices import STANDARD, Price, PriceList
 from billing.rating import Rate
 from billing.usage import TOKEN_UNITS, Unit
 
+_OPENAI = next(provider for provider in providers if provider.id == "openai")
 _SOURCE = f"genai-prices {genai_version} (https://github.com/pydantic/genai-prices)"
 
 _KEYS = {
@@ -60,12 +61,11 @@ _SNAPSHOT_PATTERN = re.compile(r"\^(?P<name>[\w.\\-]+)-\\d\{4\}-\\d\{2\}-\\d\{2\
 Figures = Mapping[Unit, Decimal | TieredPrices]
 
 
-def genai_prices() -> PriceList:
+def genai_prices(models: Iterable[ModelInfo] = _OPENAI.models) -> PriceList:
     """The price list in the installed genai-prices package. What does not map is left out."""
-    openai = next(provider for provider in providers if provider.id == "openai")
     seen: set[str] = set()
     prices: list[Price] = []
-    for model in openai.models:
+    for model in models:
         names = _exact_names(model) - seen  # the first match wins, as in genai-prices
         seen |= names
         for tier, day, standard, own in _dated(model):
@@ -146,9 +146,7 @@ def _rates(standard: Figures, own: Figures) -> tuple[Rates, Rates | None, int | 
         if len(thresholds) > 1:
             return None
         long = {unit: [tier.price for tier in _long_tiers(value)] for unit, value in figures.items()}
-        long_rates = {
-            unit: _rate(unit, prices[0]) if prices else rates[unit] for unit, prices in long.items()
-        }
+        long_rates = {unit: _rate(unit, prices[0]) if prices else rates[unit] for unit, prices in long.items()}
         return with_cached(rates), with_cached(long_rates), max(thresholds)
     except ValueError:
         return None

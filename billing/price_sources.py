@@ -18,9 +18,7 @@ from billing.prices import PriceBook, PriceList
 def own_prices() -> PriceList:
     """Our own tables, shipped with the package. Raises ValueError when one is wrong."""
     folder = resources.files("billing") / "price_data"
-    tables = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
-    )
+    tables = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     return read_price_list("farebox", {file.name: file.read_text(encoding="utf-8") for file in tables})
 
 

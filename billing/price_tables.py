@@ -176,9 +176,7 @@ def _tiers(row: dict[str, Any]) -> Iterator[tuple[str, Rates, Rates | None, str]
             yield tier, _multiplied(standard, times), long_rates, "; ".join(remarks)
         else:
             own = {key: amount for key, amount in figures.items() if key != "long"}
-            long_rates = (
-                with_cached(_rates(figures["long"])) if "long" in figures else None if long is None else {}
-            )
+            long_rates = with_cached(_rates(figures["long"])) if "long" in figures else None if long is None else {}
             yield tier, with_cached(_rates(own)), long_rates, _remark(own)
     if not standard and not given:
         raise ValueError("no tier has a price")
@@ -215,11 +213,7 @@ def with_cached(rates: Rates) -> Rates:
 
 
 def _remark(given: Mapping[str, object]) -> str:
-    return (
-        ""
-        if "cached" in given or "input" not in given
-        else "no cached price listed: inferred, plain input rate"
-    )
+    return "" if "cached" in given or "input" not in given else "no cached price listed: inferred, plain input rate"
 
 
 def _factor(times: object) -> Fraction:

@@ -89,9 +89,7 @@ class PriceList:
                 raise ValueError(f"{self.name}: two prices of {model} ({tier}) from {twice} on")
         for alias, model in self.aliases.items():
             if alias in rows or model not in rows:
-                raise ValueError(
-                    f"{self.name}: alias {alias} = {model} names no model of this list, or hides one"
-                )
+                raise ValueError(f"{self.name}: alias {alias} = {model} names no model of this list, or hides one")
         object.__setattr__(self, "_rows", rows)
 
     def find(self, names: tuple[str, ...], tier: str, day: date) -> Price | None:

@@ -20,7 +20,10 @@ def rows(totals: Iterable[Total], by: Sequence[str], interval: str | None, zone:
     for total in totals:
         grouped.setdefault((_label(total, interval, zone), total.group), []).append(total)
     folded = [(label, group, fold(members)) for (label, group), members in grouped.items()]
-    folded.sort(key=lambda item: (item[0], -item[2].cost_pico, tuple(value or "" for value in item[1])))
+    begins: dict[str, int] = {}  # an hour that comes twice is not in its name's order
+    for (label, _), members in grouped.items():
+        begins[label] = min([begins.get(label, _NEVER), *(total.quarter_hour or 0 for total in members)])
+    folded.sort(key=lambda item: (begins[item[0]], -item[2].cost_pico, tuple(map(str, item[1]))))
     return [
         {**({interval: label} if interval else {}), **dict(zip(by, group, strict=True)), **sums(total)}
         for label, group, total in folded

@@ -3,7 +3,7 @@
 Nothing here is on the request path. One code path for every database SQLAlchemy speaks to; SQLite so far.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,9 @@ DIMENSIONS = (
 """Columns that sums can be grouped by and charges narrowed by."""
 
 PAGE_ROWS = 1000
+
+_MICRO = 10**6
+"""Picodollars in a microdollar. SQLite's sums end at 2**63 - 1, which is $9.2M in picodollars: the two are summed apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Store:
         """One charge as users see it."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(CHARGES).where(CHARGES.c.id == charge_id))).mappings().first()
-        return record_of(row) if row else None
+        return record_of(dict(row)) if row else None
 
     async def charges(
         self, narrowing: Narrowing, *, limit: int | None = None, newest_first: bool = False
@@ -111,9 +114,7 @@ class Store:
                 return
             after = (page[-1]["started_at"], page[-1]["id"])
 
-    async def totals(
-        self, by: Sequence[str], narrowing: Narrowing, *, by_time: bool = False
-    ) -> list[Total]:
+    async def totals(self, by: Sequence[str], narrowing: Narrowing, *, by_time: bool = False) -> list[Total]:
         """Sums by the named dimensions, and by quarter hour where `by_time`. Raises KeyError for another name."""
         columns = [_dimension(name) for name in by]
         times = [CHARGES.c.quarter_hour] if by_time else []
@@ -122,7 +123,8 @@ class Store:
                 *columns,
                 *times,
                 func.count(),
-                func.coalesce(func.sum(CHARGES.c.cost_pico), 0),
+                func.coalesce(func.sum(CHARGES.c.cost_pico // _MICRO), 0),
+                func.coalesce(func.sum(CHARGES.c.cost_pico % _MICRO), 0),
                 func.coalesce(func.sum(CHARGES.c.input_tokens), 0),
                 func.coalesce(func.sum(CHARGES.c.cached_tokens), 0),
                 func.coalesce(func.sum(CHARGES.c.output_tokens), 0),
@@ -156,7 +158,7 @@ class Store:
 
     async def _page(
         self, narrowing: Narrowing, after: tuple[datetime, str] | None, rows: int, *, newest_first: bool
-    ) -> Sequence[Mapping[str, Any]]:
+    ) -> list[dict[str, Any]]:
         moment, ident = CHARGES.c.started_at, CHARGES.c.id
         conditions = narrowing.conditions()
         if after is not None:
@@ -167,7 +169,7 @@ class Store:
         order = (moment.desc(), ident.desc()) if newest_first else (moment, ident)
         query = select(CHARGES).where(and_(True, *conditions)).order_by(*order).limit(rows)
         async with self._engine.connect() as connection:
-            return (await connection.execute(query)).mappings().all()
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 def fold(totals: Iterable[Total]) -> Total:

@@ -12,7 +12,7 @@ from billing.money import usd_from_pico
 from billing.usage import INPUT_TOKENS, Unit, Usage
 
 QUARTER_HOUR_SECONDS = 900
-"""Every time zone in use is a whole number of quarter hours from UTC: sums per quarter hour add up to any local window."""
+"""Every time zone in use is whole quarter hours from UTC: sums per quarter hour add up to any local window."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

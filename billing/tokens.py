@@ -1,7 +1,7 @@
 """Tokens of a whole request or answer, counted here: for answers whose usage never came, and for holds.
 
 The framing of text is what recorded traffic proves (exact on 238 of 246 plain-text chat completions, 69 of 79
-responses, all 58 embeddings and 68 legacy completions). What has no proven rule (tools, images, files, what
+responses, all 59 embeddings and 68 legacy completions). What has no proven rule (tools, images, files, what
 only OpenAI keeps) is approximated and makes a count incomplete; it is never an error.
 """
 
@@ -14,7 +14,7 @@ from billing import model_names, tool_definitions
 from billing.vocabularies import count, encoding_name
 
 Piece = str | int | None
-"""A part of a prompt: text to be counted, tokens, or None: something is here that cannot be counted exactly."""
+"""A part of a prompt: text to be counted, tokens, or None where something cannot be counted exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Count:
 def count_input(operation: str, body: Mapping[str, Any], model: str) -> Count:
     """The input tokens of a request to "chat", "responses", "compact", "text_completion" or "embeddings".
 
-    `body` is the parsed JSON and may be of any shape: what is not as documented makes the count incomplete. Of
-    any other operation the strings are counted, incompletely. Takes time in proportion to the body's size: count
-    one of more than `vocabularies.LONG_CHARACTERS` in a thread. Raises RuntimeError where an encoding's file is
-    missing or wrong.
+    `body` is the parsed JSON and may be of any shape: what is not as documented makes the count incomplete.
+    Of any other operation the strings are counted, incompletely. Takes time in proportion to the body's size:
+    count one of `vocabularies.LONG_CHARACTERS` or more in a thread. Raises RuntimeError where an encoding's
+    file is missing or wrong.
     """
     encoding, known = encoding_name(model)
     tokens, complete = 0, True
@@ -63,22 +63,25 @@ _IMAGES = tuple(
     (re.compile(family), at_low, at_most)
     for family, at_low, at_most in (
         # Tiles: a base, and so much for each of the at most 8 tiles (2048 × 768) that an image is cut into.
-        (r"gpt-4o-mini", 2833, 2833 + 8 * 5667),
-        (r"gpt-(?:4o|4\.5|4\.1(?!-))|gpt-4\.1-20|gpt-4|chatgpt-4o", 85, 85 + 8 * 170),
-        (r"gpt-5(?:-20|-chat|$)", 70, 70 + 8 * 140),
-        (r"o[13](?!-mini)", 75, 75 + 8 * 150),
-        (r"computer-use", 65, 65 + 8 * 129),
+        ("gpt-4o-mini", 2833, 2833 + 8 * 5667),
         # Patches of 32 × 32: 256 at low detail, a budget of 1,536, times the model's multiplier.
-        (r"o4-mini", 441, 2642),
-        (r"gpt-.*-mini", 415, 2489),
-        (r"gpt-.*-nano", 630, 3779),
+        ("o4-mini", 441, 2642),
+        ("gpt-.*-mini", 415, 2489),
+        ("gpt-.*-nano", 630, 3779),
+        # Tiles again.
+        ("(?:chat)?gpt-4", 85, 85 + 8 * 170),
+        ("gpt-5(?:-|$)", 70, 70 + 8 * 140),
+        ("o[13]", 75, 75 + 8 * 150),
+        ("computer-use", 65, 65 + 8 * 129),
+        # Newer patches. Their `original` detail has a budget of 10,000 or none: then this is too little.
+        ("", 256, 2500),
     )
 )
-_ANY_IMAGE = (256, 2500)
-"""Newer models' patches. Their `original` detail has a budget of 10,000 or none: then this is too little."""
+"""The first family that a base model's name begins with: tokens of an image at low detail, and of the largest at
+any other (OpenAI's guide to images). An image's size is not looked up."""
 
 _ITEM = 10
-"""What surrounds a tool call, its output, or any other item that is no message (7 to 15 on recorded requests)."""
+"""What surrounds a tool call, its output, or any other item that is no message (recorded: 7 to 15)."""
 
 _HIDDEN = frozenset(
     {"type", "id", "call_id", "item_id", "status", "detail", "format", "annotations", "logprobs"}
@@ -97,10 +100,8 @@ def _chat(body: Mapping[str, Any], base: str) -> Iterator[Piece]:
     for message in _entries(body.get("messages")):
         yield from _message(message, base)
     tools = [tool.get("function") if isinstance(tool, dict) else tool for tool in _entries(body.get("tools"))]
-    # Recorded: on chat completions, gpt-5 and later are told 81 tokens more about their functions.
-    yield from _functions(
-        tools + _entries(body.get("functions")), 84 if base.startswith(("gpt-5", "gpt-6")) else 3
-    )
+    around = 84 if base.startswith(("gpt-5", "gpt-6")) else 3  # recorded on chat completions only
+    yield from _functions(tools + _entries(body.get("functions")), around)
     yield from _schema(body.get("response_format"))
     if body.get("web_search_options"):
         yield None
@@ -179,7 +180,7 @@ def _part(part: Any, base: str) -> Iterator[Piece]:
     elif kind in ("image_url", "input_image"):
         image = part.get("image_url")
         detail = (image if isinstance(image, dict) else part).get("detail")
-        at_low, at_most = next((row[1:] for row in _IMAGES if row[0].match(base)), _ANY_IMAGE)
+        at_low, at_most = next((low, most) for family, low, most in _IMAGES if family.match(base))
         yield at_low if detail == "low" else at_most
         yield None
     else:

@@ -44,18 +44,14 @@ def _fields(schema: Any, depth: int) -> Iterator[str]:
     listed = schema.get("required")
     required = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
     for name, field in properties.items():
-        if isinstance(field, dict):
-            yield from _comment(field)
-        default = (
-            f" // default: {as_json(field['default'])}"
-            if isinstance(field, dict) and "default" in field
-            else ""
-        )
-        yield f"{name}{'' if name in required else '?'}: {_type(field, depth + 1)},{default}\n"
+        known = field if isinstance(field, dict) else {}
+        yield from _comment(known)
+        default = f" // default: {as_json(known['default'])}" if "default" in known else ""
+        yield f"{name}{'' if name in required else '?'}: {_type(known, depth + 1)},{default}\n"
 
 
 def _type(schema: Any, depth: int) -> str:
-    """A schema's type. Deeper than anyone writes by hand, it is shown as it stands: the length is what matters."""
+    """A schema's type. Deeper than anyone writes by hand it is left as it stands: its length is what matters."""
     if not isinstance(schema, dict):
         return "any"
     if depth > _DEEPEST:
@@ -73,7 +69,7 @@ def _type(schema: Any, depth: int) -> str:
         case "integer":
             return "number"
         case list() as types:
-            return " | ".join(map(as_json, types))
+            return " | ".join(name for name in types if isinstance(name, str))
         case str() as name:
             return name
     return "any"

@@ -2,7 +2,7 @@
 
 The encoding files ship in `encodings/` (see its README) and are read by us: tiktoken's own loader would
 download a file that is missing, and delete one whose digest is wrong. A vocabulary is parsed on its first use
-(o200k_base: 0.3 s, of which building the encoder holds the interpreter for 0.1 s), so `preload` before serving.
+(o200k_base: 0.3 s, 0.1 s of them without letting another thread run), so `preload` before serving.
 """
 
 import base64
@@ -33,8 +33,8 @@ _FAMILIES = tuple(
     (re.compile(rf"(?:{'|'.join(families.split())})(?:[-:].*)?", re.DOTALL), encoding)
     for encoding, families in {
         # The tokeniser of gpt-6 is not published; that it is o200k_base is inferred from gpt-5.
-        "o200k_base": r"""gpt-[56](?:\.\d+)? gpt-4o gpt-4\.[15] chatgpt chat-latest o[134] codex-mini computer-use
-            gpt-(?:realtime|audio|image|daybreak|oss)""",
+        "o200k_base": r"""gpt-[56](?:\.\d+)? gpt-4o gpt-4\.[15] chatgpt chat-latest o[134]
+            gpt-(?:realtime|audio|image|daybreak|oss) codex-mini computer-use""",
         # Answers of davinci-002 and babbage-002 say `davinci:2023-07-21-v2`.
         "cl100k_base": r"""gpt-4 gpt-3\.?5 text-embedding-(?:3|ada-002) (?:davinci|babbage)-002
             (?:davinci|babbage):2023""",
@@ -49,8 +49,8 @@ _WINDOW, _SLACK = 49_152, 8_192
 """Characters before a cut is looked for, and within which. The window is a multiple of the longest tokens of
 blanks (128) and of digits (3), so that even arbitrary cuts of such runs hardly change the count."""
 _SEAM = re.compile(r"[A-Za-z0-9](?=[\x00-&(-/:-@\[-`{-\x7f])|\S(?= )")
-"""Between these two characters every encoding's pattern ends one piece and begins the next, whatever surrounds
-them: an ASCII letter or digit and any ASCII that is neither (nor an apostrophe); a visible one and a space."""
+"""A character after which every encoding's pattern begins a new piece, whatever surrounds it: an ASCII letter
+or digit before any ASCII that is neither (nor an apostrophe), or anything visible before a space."""
 
 _loading = threading.Lock()
 
@@ -71,9 +71,9 @@ def count(text: str, encoding: str) -> int:
     """How many tokens the API counts for a text: special tokens are ordinary text, lone surrogates U+FFFD.
 
     Fails on no text and takes time in proportion to its length: a long one is encoded in windows of some
-    50,000 characters, cut at seams, where in every encoding a new piece begins anyway, so the count stays exact.
-    Only where 8,192 characters have no seam (blanks, one endless word) is the cut arbitrary. Measured over runs
-    of blanks, letters, digits and symbols, such a cut adds at most 4 tokens or takes away 1.
+    50,000 characters, cut where in every encoding a new piece begins anyway, so the count stays exact. Only
+    where 8,192 characters have no such place (blanks, one endless word) is the cut arbitrary. Measured over
+    runs of blanks, letters, digits and symbols, such a cut adds at most 4 tokens or takes away 1.
 
     Raises ValueError for a name of no encoding, RuntimeError where its file is missing or not the right one.
     """
@@ -102,15 +102,11 @@ def _load(encoding: str, folder: Path) -> tiktoken.Encoding:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise RuntimeError(
-            f"cannot read the {encoding} encoding, which ships with Farebox: {error}"
-        ) from error
+        raise RuntimeError(f"cannot read the {encoding} encoding, which ships with Farebox: {error}") from error
     if (digest := hashlib.sha256(content).hexdigest()) != entry["sha256"]:
         raise RuntimeError(f"{file} is not the {encoding} encoding: sha256 {digest}, not {entry['sha256']}")
     ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, content.splitlines())}
-    return tiktoken.Encoding(
-        encoding, pat_str="|".join(entry["pattern"]), mergeable_ranks=ranks, special_tokens={}
-    )
+    return tiktoken.Encoding(encoding, pat_str="|".join(entry["pattern"]), mergeable_ranks=ranks, special_tokens={})
 
 
 @cache

@@ -81,7 +81,7 @@ class Proxy:
         settings = self._around.settings
         if not self.admitting:
             return errors.shutting_down()
-        if not path.startswith("/v1/"):
+        if not path.startswith("/v1/") or endpoints.climbs(path):
             return errors.not_under_v1(bodies.printable(path))
         if endpoint.billing is Billing.UNMETERED and settings.unknown_routes == "refuse":
             return errors.unknown_route(client.method, endpoint.template)

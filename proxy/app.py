@@ -35,6 +35,7 @@ SPEND_REFRESH_SECONDS = 5.0
 SPEND_TIMEOUT_SECONDS = 3.0
 LEDGER_RETRY_SECONDS = 1.0
 CONNECTIONS_BACKLOG = 1024
+POLL_SECONDS = 0.05
 
 log = logging.getLogger("farebox")
 
@@ -62,9 +63,7 @@ class App:
         self.store = Store(settings.database)
         self.cashier = Cashier(self.journal, self.book)
         self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
-        self._around = Surroundings(
-            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics
-        )
+        self._around = Surroundings(settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics)
         self._proxy = Proxy(self._around, self.replica)
         self._poster = Poster(self.journal, self.store)
         self._counters_ready = False
@@ -163,17 +162,15 @@ class App:
         """Why this replica cannot admit and record calls, or None."""
         if not self._proxy.admitting:
             return "shutting down"
-        return self.journal.problem and f"the journal cannot be written: {self.journal.problem}"
+        return f"the journal cannot be written: {self.journal.problem}" if self.journal.problem else None
 
     async def _until_idle(self, seconds: float) -> bool:
         until = self._clock.seconds() + seconds
         while self._around.open and self._clock.seconds() < until:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_SECONDS)
         return not self._around.open
 
-    async def _listen(
-        self, runner: web.BaseRunner, address: Address
-    ) -> Address:
+    async def _listen(self, runner: web.BaseRunner, address: Address) -> Address:
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, address.host, address.port, backlog=CONNECTIONS_BACKLOG).start()

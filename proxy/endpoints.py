@@ -91,6 +91,11 @@ def find(method: str, path: str) -> Endpoint:
     return Endpoint(method, template_of(plain), "unmetered", Billing.UNMETERED)
 
 
+def climbs(path: str) -> bool:
+    """Whether a path has `.` or `..` segments: where it leads is the upstream's to say, so no row can."""
+    return not {".", ".."}.isdisjoint(unquote(path).split("/"))
+
+
 def template_of(path: str) -> str:
     """A path with what looks like an id taken out, so that it can be a metric's label."""
     return "/".join("{id}" if _looks_like_id(part) else part for part in path.split("/"))

@@ -40,12 +40,18 @@ def key_not_issued(shown: str) -> Refusal:
 
 def unknown_route(method: str, path: str) -> Refusal:
     """404: FAREBOX_UNKNOWN_ROUTES=refuse."""
-    return Refusal(404, f"Unknown request URL: {method} {path}. Farebox is set to refuse routes it cannot meter.", code="unknown_url")
+    return Refusal(
+        404,
+        f"Unknown request URL: {method} {path}. Farebox is set to refuse routes it cannot meter.",
+        code="unknown_url",
+    )
 
 
 def not_under_v1(path: str) -> Refusal:
     """404: only /v1 is relayed."""
-    return Refusal(404, f"Farebox relays /v1/… only, not {path}. Point OPENAI_BASE_URL at http://HOST:PORT/v1.", code="unknown_url")
+    return Refusal(
+        404, f"Farebox relays /v1/… only, not {path}. Point OPENAI_BASE_URL at http://HOST:PORT/v1.", code="unknown_url"
+    )
 
 
 def upstream_unreachable(source: str, why: str) -> Refusal:
@@ -58,7 +64,11 @@ def upstream_unreachable(source: str, why: str) -> Refusal:
 def upstream_broke_off(source: str, why: str) -> Refusal:
     """502: the call was sent and no answer came."""
     return Refusal(
-        502, f"{source} closed the connection without an answer: {why}.", type="server_error", code="upstream_broke_off", retry=None
+        502,
+        f"{source} closed the connection without an answer: {why}.",
+        type="server_error",
+        code="upstream_broke_off",
+        retry=None,
     )
 
 
@@ -69,7 +79,9 @@ def bad_http(status: int, why: str) -> Refusal:
 
 def internal() -> Refusal:
     """500: a defect of Farebox."""
-    return Refusal(500, "Farebox failed on this call; its log says why.", type="server_error", code="farebox_error", retry=None)
+    return Refusal(
+        500, "Farebox failed on this call; its log says why.", type="server_error", code="farebox_error", retry=None
+    )
 
 
 def shutting_down() -> Refusal:

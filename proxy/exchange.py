@@ -14,6 +14,7 @@ from billing.cashier import Cashier
 from billing.charges import Basis, Call, Charge, Outcome
 from billing.estimates import estimated_usage, is_long
 from billing.meters.decoding import decoder
+from billing.meters.flavours import Answered
 from billing.meters.framings import EventStream, WholeBody
 from billing.meters.meter import Meter
 from billing.money import usd_from_pico
@@ -176,9 +177,7 @@ class Exchange:
         headers = http.replaced(headers, b"content-length", b"%d" % len(body))
         self._client.start(answer.status, answer.reason, headers, body)
 
-    async def _stream(
-        self, answer: Answer, headers: list[tuple[bytes, bytes]], held: bytes, *, billed: bool
-    ) -> None:
+    async def _stream(self, answer: Answer, headers: list[tuple[bytes, bytes]], held: bytes, *, billed: bool) -> None:
         client = self._client
         plain = http.find(headers, b"content-encoding") is None
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
@@ -207,15 +206,17 @@ class Exchange:
         if self._charge is not None:
             return self._charge
         basis, reading, reason = await self._account(why)
-        return self._charged(Outcome(
-            self._around.clock.now(),
-            basis,
-            status=answer.status or None,
-            reading=reading,
-            client_gone=self._client.gone,
-            upstream_request_id=_upstream_id(answer),
-            reason=reason,
-        ))
+        return self._charged(
+            Outcome(
+                self._around.clock.now(),
+                basis,
+                status=answer.status or None,
+                reading=reading,
+                client_gone=self._client.gone,
+                upstream_request_id=_upstream_id(answer),
+                reason=reason,
+            )
+        )
 
     def _charged(self, outcome: Outcome) -> Charge:
         self._charge = self._around.cashier.settle(self._call, outcome)
@@ -228,7 +229,9 @@ class Exchange:
     def fail(self) -> int:
         """Farebox itself failed: nothing is lost by it, and the app gets an error it understands."""
         if self._charge is None and not self._released:
-            self._charged(Outcome(self._around.clock.now(), Basis.UNKNOWN, client_gone=self._client.gone, reason="internal_error"))
+            self._charged(
+                Outcome(self._around.clock.now(), Basis.UNKNOWN, client_gone=self._client.gone, reason="internal_error")
+            )
         if self._answer is not None:
             self._answer.abort()
         if self._client.started:
@@ -250,9 +253,9 @@ class Exchange:
         return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
 
     async def _estimate(self) -> Reading | None:
-        seen = self._meter.seen() if self._meter is not None else None
+        seen = self._meter.seen() if self._meter is not None else Answered()
         output = self._meter.text() if self._meter is not None else ""
-        model = (seen and seen.model) or self._outgoing.asked.model
+        model = seen.model or self._outgoing.asked.model
         body = self._outgoing.kept
         if model is None or not self._outgoing.asked.readable:
             return None
@@ -262,7 +265,7 @@ class Exchange:
             usage = estimated_usage(self._call.operation, body, output, model)
         if usage is None:
             return None
-        return Reading(usage, model, seen and seen.service_tier, seen and seen.id)
+        return Reading(usage, model, seen.service_tier, seen.id)
 
     def _refuse(self, refusal: errors.Refusal) -> int:
         self._client.refuse(refusal, [(_ID, self._call.id.encode())])

@@ -89,9 +89,15 @@ class Metrics:
         )  # fmt: skip
         self.inflight = Gauge("farebox_inflight_requests", "Requests under way.", registry=new)
         self.open_streams = Gauge("farebox_open_streams", "Event streams under way.", registry=new)
-        self.unpriced = Counter("farebox_unpriced_requests", "Charges with a unit that has no price.", ("model",), registry=new)
-        self.unmetered = Counter("farebox_unmetered_requests", "Calls of routes that no table knows.", ("path",), registry=new)
-        self.estimated = Counter("farebox_estimated_requests", "Charges without reported usage.", ("reason",), registry=new)
+        self.unpriced = Counter(
+            "farebox_unpriced_requests", "Charges with a unit that has no price.", ("model",), registry=new
+        )
+        self.unmetered = Counter(
+            "farebox_unmetered_requests", "Calls of routes that no table knows.", ("path",), registry=new
+        )
+        self.estimated = Counter(
+            "farebox_estimated_requests", "Charges without reported usage.", ("reason",), registry=new
+        )
         self.pending = Gauge("farebox_journal_pending_records", "Ended calls that wait for the ledger.", registry=new)
         self.lag = Gauge("farebox_journal_lag_seconds", "Age of the oldest ended call that waits.", registry=new)
         Info("farebox_build", "This build.", registry=new).info({"version": version, "price_book": price_book})
@@ -114,7 +120,9 @@ class Metrics:
         if charge.outcome.basis in {Basis.ESTIMATED, Basis.UNKNOWN} and call.operation != "unmetered":
             self.estimated.labels(charge.outcome.reason or "unknown").inc()
 
-    def resume(self, costs: Iterable[tuple[tuple[str | None, ...], int]], tokens: Iterable[tuple[tuple[str | None, ...], int]]) -> None:
+    def resume(
+        self, costs: Iterable[tuple[tuple[str | None, ...], int]], tokens: Iterable[tuple[tuple[str | None, ...], int]]
+    ) -> None:
         """Start the counters from this replica's part of the ledger, largest first so that these keep their names.
 
         `costs` are picodollars by COST_LABELS, `tokens` quantities by TOKEN_LABELS.

@@ -41,7 +41,7 @@ class AppRequest(web.BaseRequest):
 class Written(web.StreamResponse):
     """What aiohttp is given once the answer has been written: it only decides on keeping the connection."""
 
-    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+    async def prepare(self, request: web.BaseRequest) -> None:
         """Nothing is left to send."""
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -225,7 +225,9 @@ class Client:
         body = refusal.body()
         length = (b"Content-Length", b"%d" % len(body))
         headers = [*refusal.headers(), length, *more]
-        self.start(refusal.status, _REASONS.get(refusal.status, b"Error"), headers, b"" if self.method == "HEAD" else body)
+        self.start(
+            refusal.status, _REASONS.get(refusal.status, b"Error"), headers, b"" if self.method == "HEAD" else body
+        )
 
     def written(self) -> web.StreamResponse:
         """What to return to aiohttp."""

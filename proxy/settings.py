@@ -252,6 +252,10 @@ def _meant(name: str, known: set[str]) -> str:
 def shown(settings: Settings) -> list[tuple[Setting, str, str]]:
     """Every setting with its value as text (secrets masked) and its source."""
     return [
-        (s, "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret else text, settings.sources[s.variable])
+        (
+            s,
+            "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret else text,
+            settings.sources[s.variable],
+        )
         for s in TABLE
     ]

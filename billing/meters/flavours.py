@@ -13,7 +13,8 @@ import msgspec
 
 from billing.usage import Unit, Usage
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None
+"""A count that can be meant: a call of more tokens than this is an error, and its cost would not fit the ledger."""
 
 
 class CacheWrites(msgspec.Struct):
@@ -154,7 +155,7 @@ def _response_texts(payload: dict[str, Any]) -> Iterable[object]:
             yield from (part.get("text"), part.get("refusal"))
 
 
-def _no_texts(payload: dict[str, Any]) -> Iterable[object]:  # noqa: ARG001
+def _no_texts(payload: dict[str, Any]) -> Iterable[object]:
     return ()
 
 

@@ -38,7 +38,7 @@ class WholeBody:
     def close(self) -> list[bytes]:
         body = b"".join(self._parts)
         self._parts = []
-        return [_from_usage_on(body) if self.truncated else body] if body else []
+        return [_from_usage_on(body[-TAIL_BYTES:]) if self.truncated else body] if body else []
 
 
 def _from_usage_on(tail: bytes) -> bytes:
@@ -66,10 +66,10 @@ class EventStream:
         if self._dropping and events:
             del events[0]
             self._dropping = False
-        if len(self._pending) > EVENT_CEILING:
-            self._pending = self._pending[-1:]  # a line end may be half of the event's end
+        if len(self._pending) > EVENT_CEILING + 1:  # the last byte may be half of the event's end
+            self._pending = self._pending[-1:]
             self._dropping = True
-        return [payload for event in events if (payload := _payload(event))]
+        return [payload for event in events if len(event) <= EVENT_CEILING and (payload := _payload(event))]
 
     def close(self) -> list[bytes]:
         event, self._pending = self._pending, b""

@@ -31,6 +31,7 @@ class Meter:
         self._flavour = flavour
         self._decoder = decoder or Identity()
         self._reading: Reading | None = None
+        self._first = b""
         self._last = b""
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
@@ -53,11 +54,8 @@ class Meter:
         """Who answered, as far as the answer got: for a charge that must be estimated."""
         if self._reading:
             return Answered(self._reading.response_id, self._reading.model, self._reading.service_tier)
-        raw = _fields(self._last)
-        wrapped = raw.get("response")
-        fields = wrapped if isinstance(wrapped, dict) else raw
-        said = (fields.get(name) for name in ("id", "model", "service_tier"))
-        return Answered(*(value if isinstance(value, str) else None for value in said))
+        said = {**_said(self._first), **_said(self._last)}  # deltas and errors do not say it
+        return Answered(said.get("id"), said.get("model"), said.get("service_tier"))
 
     def text(self) -> str:
         """The visible output so far (what an estimate counts). Errors of the upstream are not output."""
@@ -70,6 +68,7 @@ class Meter:
         if payload == b"[DONE]":
             self.finished = True
         elif self._reading is None:
+            self._first = self._first or payload
             self._last = payload
             self._backlog.append(payload)
             self._backlog_bytes += len(payload)
@@ -102,6 +101,14 @@ class Meter:
                 if isinstance(text, str) and text:
                     self._texts.append(text)
                     self._text_characters += len(text)
+
+
+def _said(payload: bytes) -> dict[str, str]:
+    """The strings in a payload's object, or in the one that it wraps as `response`."""
+    outer = _fields(payload)
+    wrapped = outer.get("response")
+    fields = wrapped if isinstance(wrapped, dict) else outer
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 def _fields(payload: bytes) -> dict[str, Any]:

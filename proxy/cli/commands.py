@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from sqlalchemy.exc import OperationalError
@@ -24,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-prices = typer.Typer(help="The price book: what a model costs, at a tier, on a day, and where that was read.", no_args_is_help=True)
+prices = typer.Typer(
+    help="The price book: what a model costs, at a tier, on a day, and where that was read.", no_args_is_help=True
+)
 app.add_typer(prices, name="prices")
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json lines, or csv")]
@@ -41,7 +43,7 @@ def settings(**flags: str | None) -> Settings:
         fail(str(error), 2)
 
 
-def fail(message: str, status: int) -> Any:
+def fail(message: str, status: int) -> NoReturn:
     """End the command."""
     sys.stderr.write(f"farebox: {message}\n")
     raise typer.Exit(status)
@@ -51,15 +53,25 @@ def fail(message: str, status: int) -> Any:
 def serve(
     listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the apps' side (FAREBOX_LISTEN)")] = None,
     console: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the console (FAREBOX_CONSOLE)")] = None,
-    upstream: Annotated[str | None, typer.Option(metavar="ORIGIN", help="where /v1 is relayed to (FAREBOX_UPSTREAM)")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(metavar="ORIGIN", help="where /v1 is relayed to (FAREBOX_UPSTREAM)")
+    ] = None,
     database: DatabaseOption = None,
     journal: Annotated[str | None, typer.Option(metavar="FOLDER", help="the local journals (FAREBOX_JOURNAL)")] = None,
-    price_file: Annotated[str | None, typer.Option("--prices", metavar="FILE", help="your own prices (FAREBOX_PRICES)")] = None,
+    price_file: Annotated[
+        str | None, typer.Option("--prices", metavar="FILE", help="your own prices (FAREBOX_PRICES)")
+    ] = None,
     replica: Annotated[str | None, typer.Option(metavar="NAME", help="this replica's name (FAREBOX_REPLICA)")] = None,
 ) -> None:
     """Run the proxy and its console."""
     chosen = settings(
-        listen=listen, console=console, upstream=upstream, database=database, journal=journal, prices=price_file, replica=replica
+        listen=listen,
+        console=console,
+        upstream=upstream,
+        database=database,
+        journal=journal,
+        prices=price_file,
+        replica=replica,
     )
     raise typer.Exit(serving.serve(chosen))
 
@@ -116,8 +128,18 @@ def charges(
 ) -> None:
     """List charges, oldest first: one per call that OpenAI may have billed, with the lines that make it up."""
     chosen = settings(database=database)
-    given = {"team": team, "project": project, "key": key, "user": user, "model": model, "operation": operation, "basis": basis}
-    narrowing = _narrowing(chosen, since, until, tuple((name, value) for name, value in given.items() if value is not None))
+    given = {
+        "team": team,
+        "project": project,
+        "key": key,
+        "user": user,
+        "model": model,
+        "operation": operation,
+        "basis": basis,
+    }
+    narrowing = _narrowing(
+        chosen, since, until, tuple((name, value) for name, value in given.items() if value is not None)
+    )
     columns = ("started_at", "operation", "model", "key", "project", "basis", "usage", "cost_usd", "id")
 
     async def listed(store: Store) -> None:
@@ -132,7 +154,9 @@ def charges(
 
 @app.command()
 def report(
-    by: Annotated[str, typer.Option(metavar="DIMENSIONS", help=f"comma-separated, of {', '.join(DIMENSIONS)}")] = "model",
+    by: Annotated[
+        str, typer.Option(metavar="DIMENSIONS", help=f"comma-separated, of {', '.join(DIMENSIONS)}")
+    ] = "model",
     since: FromOption = None,
     until: ToOption = None,
     interval: Annotated[str | None, typer.Option(help=f"one row per {', '.join(INTERVALS)} too")] = None,
@@ -199,7 +223,6 @@ def _narrowing(chosen: Settings, since: str | None, until: str | None, equal: tu
         )
     except ValueError as error:
         fail(str(error), 2)
-        raise
 
 
 def _ask(chosen: Settings, question: Any) -> None:

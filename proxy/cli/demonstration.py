@@ -39,7 +39,9 @@ _QUESTIONS = (
 
 
 async def _chat(client: AsyncOpenAI, luck: random.Random) -> None:
-    await client.chat.completions.create(model=luck.choice(("gpt-4o-mini", "gpt-4.1", "gpt-5.4")), messages=_messages(luck))
+    await client.chat.completions.create(
+        model=luck.choice(("gpt-4o-mini", "gpt-4.1", "gpt-5.4")), messages=_messages(luck)
+    )
 
 
 async def _streamed_chat(client: AsyncOpenAI, luck: random.Random) -> None:
@@ -174,7 +176,10 @@ async def _compare(on: Stage, out: Console) -> bool:
 
 
 def _messages(luck: random.Random) -> Any:
-    return [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": luck.choice(_QUESTIONS)}]
+    return [
+        {"role": "system", "content": "Answer in one sentence."},
+        {"role": "user", "content": luck.choice(_QUESTIONS)},
+    ]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

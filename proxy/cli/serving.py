@@ -94,7 +94,9 @@ def _reachable(address: Address) -> Address:
 def _run(main: Coroutine[Any, Any, None]) -> int:
     """Run a command's coroutine; what users can mend is one line on standard error."""
     logging.getLogger("farebox").setLevel(logging.INFO)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     _raise_file_limit()
     try:
         uvloop.run(main)

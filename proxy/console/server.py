@@ -4,9 +4,9 @@ import hmac
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import dashboards
 from aiohttp import BasicAuth, web
 
+import dashboards
 from proxy.console.api import Api
 from proxy.metrics import Metrics
 
@@ -74,7 +74,9 @@ class Console:
             name = request.host.rpartition(":")[0] or request.host
             if name.strip("[]") in {"localhost", "::1"} or name.startswith("127."):
                 return None
-            return web.json_response({"error": {"message": "ask under localhost, or set FAREBOX_ADMIN_TOKEN"}}, status=403)
+            return web.json_response(
+                {"error": {"message": "ask under localhost, or set FAREBOX_ADMIN_TOKEN"}}, status=403
+            )
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token if scheme.lower() == "bearer" else _basic_password(request)
         if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
@@ -99,11 +101,14 @@ class Console:
     async def _exposition(self, _request: web.Request) -> web.Response:
         if not await self._scrape():
             return web.Response(text="the counters are being read from the ledger\n", status=503)
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
 
 
 def _basic_password(request: web.Request) -> str | None:
     try:
-        return BasicAuth.decode(request.headers["Authorization"]).password
+        password: str = BasicAuth.decode(request.headers["Authorization"]).password
     except (KeyError, ValueError):
         return None
+    return password

@@ -1,0 +1,56 @@
+"""A replica that really runs, and what tests ask it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from billing.store import Narrowing
+from proxy.app import App
+
+
+@dataclass
+class Replica:
+    """A running replica, and what a test wants to ask it."""
+
+    app: App
+
+    @property
+    def port(self) -> int:
+        return self.app.listening.port
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.app.listening}"
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A raw connection to the apps' side."""
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=2**26)
+
+    async def send(self, raw: bytes) -> bytes:
+        """Send bytes on a connection of their own, with `Connection: close` in them; everything that came back."""
+        reader, writer = await self.connect()
+        writer.write(raw)
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """All charges, once every call has ended and is posted."""
+        await self.settled()
+        return [charge async for charge in self.app.store.charges(Narrowing())]
+
+    async def settled(self) -> None:
+        """Until nothing is under way and nothing waits to be posted."""
+        await until(lambda: self.app.open_calls == 0 and self.app.journal.pending() == 0)
+        assert self.app.journal.unfinished() == []
+
+
+async def until(condition: Callable[[], bool], tries: int = 1000) -> None:
+    """Let the loop run until something that can be seen has happened."""
+    for _ in range(tries):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
