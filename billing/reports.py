@@ -17,13 +17,13 @@ def rows(totals: Iterable[Total], by: Sequence[str], interval: str | None, zone:
     `totals` come grouped by quarter hour where there is an interval.
     """
     grouped: dict[tuple[str, tuple[str | None, ...]], list[Total]] = {}
+    begins: dict[str, int] = {}  # an hour that a clock goes through twice is not in its name's order
     for total in totals:
-        grouped.setdefault((_label(total, interval, zone), total.group), []).append(total)
+        label, begin = _label(total, interval, zone), total.quarter_hour or 0
+        begins[label] = min(begin, begins.get(label, begin))
+        grouped.setdefault((label, total.group), []).append(total)
     folded = [(label, group, fold(members)) for (label, group), members in grouped.items()]
-    begins: dict[str, int] = {}  # an hour that comes twice is not in its name's order
-    for (label, _), members in grouped.items():
-        begins[label] = min([begins.get(label, _NEVER), *(total.quarter_hour or 0 for total in members)])
-    folded.sort(key=lambda item: (begins[item[0]], -item[2].cost_pico, tuple(map(str, item[1]))))
+    folded.sort(key=lambda item: (begins[item[0]], -item[2].cost_pico, tuple(str(value or "") for value in item[1])))
     return [
         {**({interval: label} if interval else {}), **dict(zip(by, group, strict=True)), **sums(total)}
         for label, group, total in folded

@@ -136,11 +136,7 @@ class Store:
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(sums)).all()
-        split = len(columns)
-        return [
-            Total(tuple(row[:split]), row[split] if by_time else None, *map(int, row[split + len(times) :]))
-            for row in rows
-        ]
+        return [_total(tuple(row), len(columns), by_time=by_time) for row in rows]
 
     async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
         """Sums of every unit by the named dimensions: (…values, unit) → quantity."""
@@ -188,6 +184,11 @@ def fold(totals: Iterable[Total]) -> Total:
             zero.unknown + total.unknown,
         )
     return zero
+
+
+def _total(row: tuple[Any, ...], columns: int, *, by_time: bool) -> Total:
+    requests, whole, rest, *others = map(int, row[columns + by_time :])
+    return Total(row[:columns], row[columns] if by_time else None, requests, whole * _MICRO + rest, *others)
 
 
 def _dimension(name: str) -> Any:

@@ -22,8 +22,8 @@ ENCODINGS = Path(__file__).parent / "encodings"
 """The folder of the files that ship."""
 
 LONG_CHARACTERS = 16_384
-"""From this length on, count in a thread: below, `count` takes about 1 ms (5–15 ms for text made to be slow).
-Encoding does not hold the interpreter, and no step of a long count holds it for more than about 3 ms."""
+"""From this length on, count in a thread: below, `count` takes about 1 ms (at most 15 ms for text made to be slow).
+Encoding does not hold the interpreter, and no step of a long count holds it for more than some milliseconds."""
 
 CURRENT = ("o200k_base", "cl100k_base")
 """The encodings of the models that OpenAI still serves."""

@@ -79,6 +79,7 @@ class App:
         if interrupted := self.cashier.settle_interrupted(self._booted_at):
             log.warning("%d calls were in flight when the last process ended; charged as unknown", interrupted)
         self.cashier.listeners.append(self.metrics.charged)
+        preload()  # now, since building an encoder would hold up the loop later
         server = AppServer(self._proxy.handle)
         console = Console(
             Api(self.store, self.journal, self.settings.timezone, self._clock.now),
@@ -91,7 +92,7 @@ class App:
         self.console_listening = await self._listen(
             web.AppRunner(console.application(), access_log=None), self.settings.console
         )
-        self._tasks = [asyncio.create_task(self._keep_ledger()), asyncio.create_task(asyncio.to_thread(preload))]
+        self._tasks = [asyncio.create_task(self._keep_ledger())]
 
     async def stop(self) -> None:
         """Take no new calls, let open ones finish for a while, settle the rest, post, close."""
@@ -120,6 +121,11 @@ class App:
     def open_calls(self) -> int:
         """Calls under way."""
         return len(self._around.open)
+
+    @property
+    def draining(self) -> int:
+        """Answers that are read on though their app has left."""
+        return self._around.draining
 
     # What runs beside the calls
 

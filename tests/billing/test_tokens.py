@@ -251,6 +251,9 @@ FUNCTION = {"type": "function", "name": "f"}
         ),
         pytest.param("chat", parts({"type": "file", "file": {"file_id": "file-1"}}), "gpt-4o", 7, id="a file"),
         pytest.param("chat", parts({"type": "new", "words": "Hello"}), "gpt-4o", 8, id="a part not known yet"),
+        pytest.param(
+            "chat", parts({"type": "new", "sound": "data:x;base64,AAAA"}), "gpt-4o", 7, id="a part of encoded data"
+        ),
         pytest.param("chat", {"messages": HELLO, "web_search_options": {"x": 1}}, "gpt-4o", 8, id="a search"),
         pytest.param(
             "chat",
