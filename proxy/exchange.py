@@ -147,7 +147,7 @@ class Exchange:
         headers = http.without_own(http.end_to_end(answer.headers))
         headers.append((_ID, self._call.id.encode()))
         if billed and content_type == "application/json" and self._client.method != "HEAD":
-            held = await self._hold(answer)
+            held = await self._hold(answer, headers)
             if answer.ended:
                 await self._send_held(answer, headers, held)
             else:
@@ -158,16 +158,18 @@ class Exchange:
         else:
             await self._stream(answer, headers, b"", billed=billed)
 
-    async def _hold(self, answer: Answer) -> bytes:
-        """Read an answer until it ends or is too long to be held."""
-        pieces: list[bytes] = []
-        size = 0
-        while not answer.ended and size <= HELD_CEILING_BYTES:
-            piece = await answer.read()
-            self._feed(piece)
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces)
+    async def _hold(self, answer: Answer, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Read an answer until it ends or is too long to be held. One that breaks off is passed on as it is."""
+        held = bytearray()
+        try:
+            while not answer.ended and len(held) <= HELD_CEILING_BYTES:
+                piece = await answer.read()
+                self._feed(piece)
+                held += piece
+        except BrokenOff:
+            self._client.start(answer.status, answer.reason, headers, bytes(held))
+            raise
+        return bytes(held)
 
     async def _send_held(self, answer: Answer, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.arrived_at = self._around.clock.seconds()
@@ -183,7 +185,12 @@ class Exchange:
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
         client.start(answer.status, answer.reason, headers, held)
         while not answer.ended:
-            piece = await answer.read()
+            try:
+                piece = await answer.read()
+            except BrokenOff:
+                if remover is not None and (rest := remover.close()):
+                    await client.send(rest)
+                raise
             self._feed(piece)
             if remover is not None:
                 piece = remover.feed(piece) + (remover.close() if answer.ended else b"")
@@ -282,7 +289,7 @@ class Exchange:
         if answer.has_head:
             if 200 <= answer.status < 300:
                 await self._settle(answer, self._given_up or "upstream_cut")
-            self._client.break_off()
+            self._client.break_off(reset=error.reset)
             return answer.status
         if self._outgoing.endpoint.billing is Billing.FREE:
             self._release()

@@ -6,6 +6,8 @@ do neither.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -97,6 +99,7 @@ class Client:
         self._seconds = seconds
         self._protocol: Any = request.protocol
         self._chunked = False
+        self._until_close = False
         self._keep_alive = request.keep_alive
         self._continue_expected = False
         self.method = request.method
@@ -189,7 +192,7 @@ class Client:
                 self._chunked = True
                 framing.append((b"Transfer-Encoding", b"chunked"))
             else:
-                self._keep_alive = False
+                self._keep_alive, self._until_close = False, True
         if not self._keep_alive:
             framing.append((b"Connection", b"close"))
         elif version < HttpVersion11:
@@ -214,11 +217,19 @@ class Client:
         if self._chunked and not self.gone:
             self._write(b"0\r\n\r\n")
 
-    def break_off(self) -> None:
-        """End the connection in the middle of the body, as the upstream did."""
+    def break_off(self, *, reset: bool = False) -> None:
+        """End the connection in the middle of the body: by a reset as the upstream did, or where a plain end
+        would look like the body's own."""
         self._keep_alive = False
-        if self._protocol.transport is not None:
-            self._protocol.transport.abort()
+        transport = self._protocol.transport
+        if transport is None:
+            return
+        if reset or self._until_close:
+            raw = transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
 
     def refuse(self, refusal: Refusal, more: Headers = ()) -> None:
         """Answer with an error of Farebox's own."""

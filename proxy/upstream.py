@@ -30,7 +30,9 @@ class Unreachable(Exception):
 
 
 class BrokenOff(Exception):
-    """The upstream ended the connection before its answer was whole."""
+    """The upstream ended the connection before its answer was whole; `reset`: by a TCP reset."""
+
+    reset = False
 
 
 Informational = Callable[[int, bytes, list[tuple[bytes, bytes]]], None]
@@ -202,6 +204,7 @@ class Connection(asyncio.Protocol):
                 answer.complete = True
             else:
                 answer.error = answer.error or BrokenOff(str(exc) if exc else "closed")
+                answer.error.reset = isinstance(exc, ConnectionResetError)
         if self._sending is not None:
             self._sending.cancel()
         self.resume_writing()
