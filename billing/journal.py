@@ -85,7 +85,8 @@ class Journal:
     def unfinished(self) -> list[Call]:
         """Calls that were opened and have not ended: after a start, those that the last life left in flight."""
         rows = self._db.execute(
-            "SELECT body FROM records WHERE kind = 0 AND id NOT IN (SELECT id FROM records WHERE kind <> 0) ORDER BY seq"
+            "SELECT body FROM records WHERE kind = 0 AND id NOT IN (SELECT id FROM records WHERE kind <> 0)"
+            " ORDER BY seq"
         )
         return [msgspec.json.decode(body, type=Call) for (body,) in rows]
 

@@ -35,6 +35,8 @@ class Poster:
         self._sleep = sleep
         self._seen = -1
         self._since_checkpoint = 0
+        self.working = asyncio.Lock()
+        """Held while the database is at work: whoever holds it can end the task without breaking anything off."""
 
     async def run(self) -> None:
         """Post for ever; ends by being cancelled."""
@@ -54,17 +56,18 @@ class Poster:
 
     async def drain(self) -> int:
         """Post everything that has ended; return how many charges. Raises what the database raises."""
-        if self._seen == self._journal.written:
-            return 0
-        seen, posted = self._journal.written, 0
-        while closed := self._journal.closed(BATCH):
-            if closed.charges:
-                await self._store.post(closed.charges)
-            self._journal.forget(closed.through)
-            posted += len(closed.charges)
-        self._seen = seen
-        await self._checkpoint(posted)
-        return posted
+        async with self.working:
+            if self._seen == self._journal.written:
+                return 0
+            seen, posted = self._journal.written, 0
+            while closed := self._journal.closed(BATCH):
+                if closed.charges:
+                    await self._store.post(closed.charges)
+                self._journal.forget(closed.through)
+                posted += len(closed.charges)
+            self._seen = seen
+            await self._checkpoint(posted)
+            return posted
 
     async def _checkpoint(self, posted: int) -> None:
         self._since_checkpoint += posted

@@ -27,7 +27,7 @@ DIMENSIONS = (
 PAGE_ROWS = 1000
 
 _MICRO = 10**6
-"""Picodollars in a microdollar. SQLite's sums end at 2**63 - 1, which is $9.2M in picodollars: the two are summed apart."""
+"""Microdollars and the picodollars left over are summed apart: SQLite's sums end at 2**63 - 1, which is $9.2M."""
 
 
 @dataclass(frozen=True, slots=True)

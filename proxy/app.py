@@ -35,6 +35,7 @@ SPEND_REFRESH_SECONDS = 5.0
 SPEND_TIMEOUT_SECONDS = 3.0
 LEDGER_RETRY_SECONDS = 1.0
 CONNECTIONS_BACKLOG = 1024
+DATABASE_PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 
 log = logging.getLogger("farebox")
@@ -66,7 +67,8 @@ class App:
         self._around = Surroundings(settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics)
         self._proxy = Proxy(self._around, self.replica)
         self._poster = Poster(self.journal, self.store)
-        self._counters_ready = False
+        self.ledger_ready = False
+        """Whether the ledger is there and the counters stand where it ends."""
         self._spend_at = float("-inf")
         self._runners: list[web.BaseRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,7 +98,7 @@ class App:
 
     async def stop(self) -> None:
         """Take no new calls, let open ones finish for a while, settle the rest, post, close."""
-        self._proxy.admitting = False
+        self.stop_admitting()
         for runner in self._runners:
             for site in list(runner.sites):
                 await site.stop()
@@ -107,15 +109,17 @@ class App:
         for runner in self._runners:
             await runner.cleanup()
         self._around.upstream.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end_tasks()
         try:
             await self._poster.drain()
         except (SQLAlchemyError, OSError) as error:
             log.warning("charges stay in the journal until the next start: %s", error)
         await self.store.close()
         self.journal.shut()
+
+    def stop_admitting(self) -> None:
+        """Take no new calls; open ones go on. `/readyz` says so."""
+        self._proxy.admitting = False
 
     @property
     def open_calls(self) -> int:
@@ -131,12 +135,14 @@ class App:
 
     async def _keep_ledger(self) -> None:
         """Make the ledger ready, start the counters from it, then post for ever."""
-        while not self._counters_ready:
+        while not self.ledger_ready:
             try:
-                await self.store.create()
+                async with self._poster.working:
+                    await self.store.create()
                 await self._poster.drain()
-                await self._resume_counters()
-                self._counters_ready = True
+                async with self._poster.working:
+                    await self._resume_counters()
+                self.ledger_ready = True
             except (SQLAlchemyError, OSError) as error:
                 log.warning("the ledger's database is away, charges wait in the journal: %s", error)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
@@ -152,7 +158,7 @@ class App:
         """Bring the gauges up to date for a scrape; False while the counters are not ready."""
         now = self._clock.now()
         self.metrics.show_journal(self.journal.pending(), self.journal.oldest_pending(), now)
-        if self._counters_ready and self._clock.seconds() - self._spend_at > SPEND_REFRESH_SECONDS:
+        if self.ledger_ready and self._clock.seconds() - self._spend_at > SPEND_REFRESH_SECONDS:
             try:
                 async with asyncio.timeout(SPEND_TIMEOUT_SECONDS):
                     for name in ("day", "month"):
@@ -162,13 +168,23 @@ class App:
                 self._spend_at = self._clock.seconds()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("spend gauges not refreshed: %s", error)
-        return self._counters_ready
+        return self.ledger_ready
 
     def _problem(self) -> str | None:
         """Why this replica cannot admit and record calls, or None."""
         if not self._proxy.admitting:
             return "shutting down"
         return f"the journal cannot be written: {self.journal.problem}" if self.journal.problem else None
+
+    async def _end_tasks(self) -> None:
+        """End what runs beside the calls, not in the middle of the database's work unless that never ends."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DATABASE_PATIENCE_SECONDS), self._poster.working:
+                for task in self._tasks:
+                    task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _until_idle(self, seconds: float) -> bool:
         until = self._clock.seconds() + seconds

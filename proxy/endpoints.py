@@ -87,7 +87,7 @@ def find(method: str, path: str) -> Endpoint:
         if row_method == method and pattern.fullmatch(plain):
             return row
     if method in {"HEAD", "OPTIONS"}:
-        return Endpoint(method, plain, "read", Billing.FREE)
+        return Endpoint(method, template_of(plain), "read", Billing.FREE)
     return Endpoint(method, template_of(plain), "unmetered", Billing.UNMETERED)
 
 
@@ -97,9 +97,11 @@ def climbs(path: str) -> bool:
 
 
 def template_of(path: str) -> str:
-    """A path with what looks like an id taken out, so that it can be a metric's label."""
+    """A path with what looks like an id, or cannot be shown, taken out, so that it can be a metric's label."""
     return "/".join("{id}" if _looks_like_id(part) else part for part in path.split("/"))
 
 
 def _looks_like_id(part: str) -> bool:
-    return len(part) > 24 or (len(part) > 2 and any(character.isdigit() for character in part))
+    return (
+        len(part) > 24 or not part.isprintable() or (len(part) > 2 and any(character.isdigit() for character in part))
+    )

@@ -66,4 +66,4 @@ def _said(headers: Headers, name: bytes) -> str | None:
 
 
 def _masked(key: str | None) -> str:
-    return "none" if key is None else f"{key[:3]}…"
+    return "none" if key is None else f"{printable(key[:3])}…"

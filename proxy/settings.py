@@ -3,7 +3,10 @@
 Reading them is pure: `load` takes the file's text and the environment and returns values with their sources.
 """
 
+import contextlib
 import difflib
+import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,25 +33,37 @@ class Address:
     @property
     def loopback(self) -> bool:
         """True where only this machine can connect."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's own: `localhost` or a loopback address, not a name that looks like one."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _address(text: str) -> Address:
-    parts = urlsplit(f"//{text}")
     try:
-        port = parts.port
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
     except ValueError:
-        port = None
-    if port is None or parts.hostname is None or parts.path:
+        host = port = None
+    if host is None or port is None or parts.netloc != text or "@" in text:
         raise ValueError("must be HOST:PORT")
-    return Address(parts.hostname, port)
+    return Address(host, port)
 
 
 def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        understood = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        understood = False
+    if not understood or not text.isprintable() or " " in text:
         raise ValueError("must be an origin such as https://api.openai.com")
-    if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.username:
+    if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("must be an origin without path (Farebox adds the /v1/… of each call)")
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -72,7 +87,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 def _zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of the zone files
         raise ValueError("must be a time zone such as UTC or Europe/Paris") from None
 
 
@@ -87,10 +102,16 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError("must be a number of seconds")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) < float("inf"):
+            return seconds
+    raise ValueError("must be a number of seconds")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise ValueError("must be a whole number")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +163,7 @@ TABLE: tuple[Setting, ...] = (
         "a /v1 route that no table knows: pass it (cost unknown, counted) or refuse it",
     ),
     Setting("FAREBOX_METADATA_TAGS", _names, "", "names of the body's `metadata` that become tags, comma-separated"),
-    Setting("FAREBOX_LABEL_VALUES", int, "200", "distinct values of a metric label that a client can invent"),
+    Setting("FAREBOX_LABEL_VALUES", _count, "200", "distinct values of a metric label that a client can invent"),
 )
 
 CONFIG_VARIABLE = "FAREBOX_CONFIG"
@@ -232,6 +253,8 @@ def _parse_file(content: bytes, file: str) -> dict[str, str]:
     for name, value in table.items():
         if name not in known:
             raise SettingsError(f"{file}: {name} is not a setting{_meant(name, known)}")
+        if isinstance(value, dict):
+            raise SettingsError(f"{file}: {name} is one value, not a table")
         texts[name] = _text(value)
     return texts
 

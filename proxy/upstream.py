@@ -220,6 +220,10 @@ class Connection(asyncio.Protocol):
 
     # What llhttp tells it
 
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            raise httptools.HttpParserError("more than was asked for")
+
     def on_status(self, reason: bytes) -> None:
         if self._answer is not None:
             self._answer.reason += reason
@@ -303,6 +307,11 @@ class Upstream:
         """
         connection = self._take() or await self._connect()
         return connection.call(head, body, bodiless=bodiless, informational=informational)
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a call."""
+        return len(self._idle)
 
     def close(self) -> None:
         """Close the idle connections."""

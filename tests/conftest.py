@@ -26,7 +26,9 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
             "FAREBOX_REPLICA": "test",
             "FAREBOX_SHUTDOWN_SECONDS": "0.2",
         }
-        return load({**given, **{f"FAREBOX_{name.upper()}": value for name, value in more.items()}}, default_file="/none")
+        return load(
+            {**given, **{f"FAREBOX_{name.upper()}": value for name, value in more.items()}}, default_file="/none"
+        )
 
     return make
 

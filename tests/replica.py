@@ -43,7 +43,8 @@ class Replica:
 
     async def settled(self) -> None:
         """Until nothing is under way and nothing waits to be posted."""
-        await until(lambda: self.app.open_calls == 0 and self.app.journal.pending() == 0)
+        app = self.app
+        await until(lambda: app.ledger_ready and app.open_calls == 0 and app.journal.pending() == 0)
         assert self.app.journal.unfinished() == []
 
 

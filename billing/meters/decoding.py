@@ -74,7 +74,7 @@ class _Zlib:
 
     def steps(self, data: bytes) -> Iterator[bytes]:
         plain = b""
-        while data or len(plain) == _STEP_BYTES:  # a full piece: more may wait inside
+        while not self._stream.eof and (data or len(plain) == _STEP_BYTES):  # a full piece: more may wait inside
             plain = self._stream.decompress(data, _STEP_BYTES)
             data = self._stream.unconsumed_tail
             yield plain
@@ -102,9 +102,9 @@ class _Brotli:
         self._stream: Any = brotli.Decompressor()
 
     def steps(self, data: bytes) -> Iterator[bytes]:
-        yield self._stream.process(data, output_buffer_limit=_STEP_BYTES)
-        while not self._stream.can_accept_more_data():
-            yield self._stream.process(b"", output_buffer_limit=_STEP_BYTES)
+        while plain := self._stream.process(data, output_buffer_limit=_STEP_BYTES):
+            data = b""
+            yield plain
 
 
 class _Zstd:

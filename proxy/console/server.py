@@ -1,14 +1,19 @@
 """The console's application: routes, who may ask, and the headers that keep the page to itself."""
 
+import contextlib
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aiohttp import BasicAuth, web
+from sqlalchemy.exc import SQLAlchemyError
 
 import dashboards
 from proxy.console.api import Api
 from proxy.metrics import Metrics
+from proxy.settings import is_loopback
 
 WEB = Path(dashboards.__path__[0]) / "web"
 
@@ -22,6 +27,8 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+log = logging.getLogger("farebox.console")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,8 +69,17 @@ class Console:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in OPEN_PATHS and (refused := self._refusal(request)):
-            return refused
-        response = await handler(request)
+            response: web.StreamResponse = refused
+        else:
+            try:
+                response = await handler(request)
+            except SQLAlchemyError as error:
+                log.warning("%s: the ledger's database does not answer: %s", request.path, error)
+                message = "the ledger's database does not answer; calls go on and wait in the journal"
+                response = web.json_response({"error": {"message": message}}, status=503)
+            except web.HTTPException as answered:
+                answered.headers.update(_PAGE_HEADERS)
+                raise
         response.headers.update(_PAGE_HEADERS)
         return response
 
@@ -71,15 +87,14 @@ class Console:
         if self._token is None:
             # Without a token only this machine may ask, and not a page of another site that a browser
             # here has been led to under a name of its own (DNS rebinding).
-            name = request.host.rpartition(":")[0] or request.host
-            if name.strip("[]") in {"localhost", "::1"} or name.startswith("127."):
+            if is_loopback(_host_name(request)):
                 return None
             return web.json_response(
                 {"error": {"message": "ask under localhost, or set FAREBOX_ADMIN_TOKEN"}}, status=403
             )
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token if scheme.lower() == "bearer" else _basic_password(request)
-        if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
+        if given is not None and hmac.compare_digest(_bytes(given), _bytes(self._token)):
             return None
         # `Basic` lets a browser ask for the token: any name, the token as the password
         return web.json_response(
@@ -106,9 +121,20 @@ class Console:
         )
 
 
+def _host_name(request: web.Request) -> str:
+    """The name a request was sent to, without its port."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(f"//{request.host}").hostname or ""
+    return ""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _basic_password(request: web.Request) -> str | None:
     try:
-        password: str = BasicAuth.decode(request.headers["Authorization"]).password
+        password: str = BasicAuth.decode(request.headers["Authorization"], "utf-8").password
     except (KeyError, ValueError):
         return None
     return password

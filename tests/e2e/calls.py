@@ -141,9 +141,7 @@ def calls(client: openai.OpenAI) -> dict[str, Any]:
                 model="gpt-4o", messages=MESSAGES, stream=True, extra_headers={"x-simulate": "draw=y; lie=usage_text"}
             )
         ),
-        "parsed": lambda: chat.parse(
-            model="gpt-4o", messages=MESSAGES, response_format=City, extra_headers=head("z")
-        ),
+        "parsed": lambda: chat.parse(model="gpt-4o", messages=MESSAGES, response_format=City, extra_headers=head("z")),
     }
 
 

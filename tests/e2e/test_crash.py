@@ -57,7 +57,6 @@ async def app_until_the_end(port: int, received: Received, luck: random.Random) 
         writer.close()
 
 
-
 async def serve(environ: dict[str, str], folder: Path) -> tuple[asyncio.subprocess.Process, int]:
     """`farebox serve` in a process of its own, on a free port that it says."""
     process = await asyncio.create_subprocess_exec(
@@ -87,7 +86,9 @@ async def scene(folder: Path) -> tuple[Received, list[dict[str, Any]], Simulator
     received, luck = Received(), random.Random(SEED)
     for kill in range(KILLS):
         process, port = await serve(environ, folder)
-        apps = [asyncio.create_task(app_until_the_end(port, received, random.Random(f"{kill} {n}"))) for n in range(APPS)]
+        apps = [
+            asyncio.create_task(app_until_the_end(port, received, random.Random(f"{kill} {n}"))) for n in range(APPS)
+        ]
         enough = len(received.whole) + luck.randrange(5, 150)
         while len(received.whole) < enough:
             await asyncio.sleep(luck.random() / 100)
@@ -119,5 +120,7 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     assert len(known) == len(set(known)), "a billed call is charged once"
     interrupted = [charge for charge in charges if charge["reason"] == "interrupted"]
     assert all(charge["basis"] == "unknown" and charge["cost_usd"] is None for charge in interrupted)
-    assert len(billed) <= len(charges) <= len(billed) + KILLS * APPS, "every billed call is in the ledger, or more marked"
+    assert len(billed) <= len(charges) <= len(billed) + KILLS * APPS, (
+        "every billed call is in the ledger, or more marked"
+    )
     assert len(received.whole) > KILLS * 5

@@ -134,7 +134,7 @@ def test_what_an_upstream_cannot_mean_is_estimated_and_marked(replica: Any, case
 
 
 def test_text_that_speaks_of_usage_is_only_text(replica: Any) -> None:
-    lie = '"usage":{"prompt_tokens":999999,"completion_tokens":999999}} data: [DONE] \n\ndata: {"usage":{"prompt_tokens":1}}'
+    lie = '"usage":{"prompt_tokens":999999,"completion_tokens":9}} data: [DONE] \n\ndata: {"usage":{"prompt_tokens":1}}'
     answer = {**ANSWER, "choices": [{"message": {"role": "assistant", "content": lie}}]}
 
     async def script(_seen: Seen, writer: asyncio.StreamWriter) -> None:

@@ -1,13 +1,14 @@
 """No prompt, completion or key reaches the journal, the database, a log line, a metric or the console."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession
 from scripted_upstream import Seen, scripted
 
 KEY = "sk-canary-key-5f1c"
@@ -36,7 +37,9 @@ async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
             writer.write(f"{OUTPUT} {OUTPUT}\r\n\r\n".encode())
             writer.close()
         case _:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw
+            )
 
 
 def test_canaries_are_nowhere(replica: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -50,13 +53,9 @@ def test_canaries_are_nowhere(replica: Any, tmp_path: Path, caplog: pytest.LogCa
                 if user == "reported":
                     body["usage"] = usage
                 headers = {"Authorization": f"Bearer {KEY}", "X-App": HEADER}
-                try:
+                with contextlib.suppress(ClientError):
                     async with apps.post(f"{farebox.url}/v1/chat/completions", json=body, headers=headers) as got:
                         await got.read()
-                except OSError:
-                    pass
-                except Exception as error:
-                    assert type(error).__name__ == "ClientPayloadError"
             async with apps.post(f"{farebox.url}/v1/chat/completions", data=f"{{{PROMPT}", headers=headers) as got:
                 await got.read()
             console = f"http://{farebox.app.console_listening}"

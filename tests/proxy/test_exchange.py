@@ -183,10 +183,14 @@ def test_the_end_of_a_stream_leaves_after_its_charge_is_recorded(replica: Any) -
     run(replica, script, scenario, on_disconnect="cancel")
 
 
-@pytest.mark.parametrize("status", [b"400 Bad Request", b"401 Unauthorized", b"429 Too Many Requests", b"500 Oops", b"302 Found"])
+@pytest.mark.parametrize(
+    "status", [b"400 Bad Request", b"401 Unauthorized", b"429 Too Many Requests", b"500 Oops", b"302 Found"]
+)
 def test_what_openai_refuses_is_released_and_passes_unchanged(replica: Any, status: bytes) -> None:
     error = b'{"error":{"message":"no","type":"x","param":null,"code":null,"usage":{"prompt_tokens":5}}}'
-    answer, charge = the_charge(replica, answering(whole(error, b"retry-after-ms: 7", status=status)), post(CHAT, ask()))
+    answer, charge = the_charge(
+        replica, answering(whole(error, b"retry-after-ms: 7", status=status)), post(CHAT, ask())
+    )
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert answer.endswith(error)
     assert header(answer, b"retry-after-ms") == "7"
@@ -274,7 +278,9 @@ def test_a_model_without_price_is_unpriced_and_never_zero(replica: Any) -> None:
     ],
 )
 def test_routes_without_a_meter(replica: Any, case: str, path: bytes, basis: str, cost: str | None) -> None:
-    answer, charge = the_charge(replica, answering(whole({"id": "modr-1", "results": []})), post(path, b'{"input":"x"}'))
+    answer, charge = the_charge(
+        replica, answering(whole({"id": "modr-1", "results": []})), post(path, b'{"input":"x"}')
+    )
     assert charge is not None
     assert (charge["basis"], charge["cost_usd"], charge["path"]) == (basis, cost, path.decode())
     assert header(answer, b"x-farebox-cost-usd") == cost

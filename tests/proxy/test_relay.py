@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from scripted_upstream import Seen, answering, chunked, read_request, reset, scripted
 
+UPLOAD = b"POST /v1/files HTTP/1.1\r\nHost: x\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -77,7 +78,11 @@ def test_headers_of_the_connection_and_our_own_do_not_cross(replica: Any) -> Non
 
     async def scenario() -> None:
         async with scripted(answering(OK)) as upstream, replica(upstream.url) as farebox:
-            raw = b"GET /v1/models HTTP/1.1\r\nHost: farebox\r\nX-Kept: 1\r\n" + b"\r\n".join([*dropped, *own]) + b"\r\n\r\n"
+            raw = (
+                b"GET /v1/models HTTP/1.1\r\nHost: farebox\r\nX-Kept: 1\r\n"
+                + b"\r\n".join([*dropped, *own])
+                + b"\r\n\r\n"
+            )
             await farebox.send(raw)
             assert upstream.seen[0].headers[1:] == [(b"X-Kept", b"1")]
 
@@ -87,7 +92,7 @@ def test_headers_of_the_connection_and_our_own_do_not_cross(replica: Any) -> Non
 def test_answer_heads_come_back_as_received_plus_the_id(replica: Any) -> None:
     raw = (
         b"HTTP/1.1 200 Fine By Me\r\nset-cookie: a=1; Path=/\r\nX-Request-ID: req_1\r\nSet-Cookie: b=2\r\n"
-        b"x-latin: caf\xe9\r\nX-Empty:\r\nContent-Length: 2\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\nok"
+        b"x-latin: caf\xe9\r\nX-Empty:\r\nContent-Length: 2\r\nConnection: keep-alive\r\nKeep-Alive: a=5\r\n\r\nok"
     )
 
     async def scenario() -> None:
@@ -95,8 +100,12 @@ def test_answer_heads_come_back_as_received_plus_the_id(replica: Any) -> None:
             lines, body = head_and_body(await farebox.send(request(b"/v1/files/f/content")))
             assert lines[0] == b"HTTP/1.1 200 Fine By Me"
             assert lines[1:6] == [
-                b"set-cookie: a=1; Path=/", b"X-Request-ID: req_1", b"Set-Cookie: b=2", b"x-latin: caf\xe9", b"X-Empty: ",
-            ]  # fmt: skip
+                b"set-cookie: a=1; Path=/",
+                b"X-Request-ID: req_1",
+                b"Set-Cookie: b=2",
+                b"x-latin: caf\xe9",
+                b"X-Empty: ",
+            ]
             assert lines[6] == b"Content-Length: 2"
             assert lines[7].startswith(b"x-farebox-id: fbx_")
             assert lines[8:] == [b"Connection: close"]
@@ -112,7 +121,11 @@ def test_answer_heads_come_back_as_received_plus_the_id(replica: Any) -> None:
         ("chunked", b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"he", b"llo"), chunked(b"he", b"llo")),
         ("empty and sized", b"Content-Length: 0\r\n\r\n", b""),
         ("empty and chunked", b"Transfer-Encoding: chunked\r\n\r\n" + chunked(), chunked()),
-        ("chunked with a trailer", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n", chunked(b"hello")),
+        (
+            "chunked with a trailer",
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n",
+            chunked(b"hello"),
+        ),
         ("binary", b"Content-Length: 4\r\n\r\n\x00\xff\r\n", b"\x00\xff\r\n"),
     ],
 )
@@ -195,7 +208,9 @@ def test_request_bodies_pass_unchanged(replica: Any, framing: str) -> None:
             if framing == "sized":
                 raw = request(b"/v1/files", b"Content-Length: %d" % len(body), method=b"POST", body=body)
             else:
-                raw = request(b"/v1/files", b"Transfer-Encoding: chunked", method=b"POST", body=chunked(body[:7], body[7:]))
+                raw = request(
+                    b"/v1/files", b"Transfer-Encoding: chunked", method=b"POST", body=chunked(body[:7], body[7:])
+                )
             await farebox.send(raw)
             seen = upstream.seen[0].body
             assert (unchunked(seen) if framing == "chunked" else seen) == body
@@ -266,7 +281,9 @@ def test_a_slow_reader_holds_the_upstream_back(replica: Any) -> None:
 
         async def script(_seen: Seen, writer: asyncio.StreamWriter) -> None:
             nonlocal written
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000000\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000000\r\n\r\n"
+            )
             while True:
                 writer.write(b"x" * 65536)
                 await writer.drain()
@@ -388,8 +405,8 @@ def test_http_1_0_apps_are_answered_until_the_connection_closes(replica: Any) ->
     ("case", "raw", "status"),
     [
         ("not HTTP", b"hello there\r\n\r\n", b"400"),
-        ("two lengths", b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", b"400"),
-        ("length and chunks", b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        ("two lengths", UPLOAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx", b"400"),
+        ("length and chunks", UPLOAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
         ("NUL in a header", b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n", b"400"),
         ("a header without end", b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n", b"400"),
         ("bytes that no URL has", b"GET /v1/models?q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
