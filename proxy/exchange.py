@@ -22,12 +22,13 @@ from billing.usage import Reading
 from proxy import errors
 from proxy import headers as http
 from proxy.asked import Asked, printable
+from proxy.connection import Answer, BrokenOff
 from proxy.endpoints import Billing, Endpoint
 from proxy.metrics import Metrics
 from proxy.relay import Client, ClientBrokeOff
 from proxy.rewriting import UsageRemover
 from proxy.settings import Settings
-from proxy.upstream import Answer, BrokenOff, Unreachable, Upstream
+from proxy.upstream import Unreachable, Upstream
 
 HELD_CEILING_BYTES = 2**20
 """Up to this size a JSON answer waits to be priced, so that its head can carry the cost."""

@@ -132,7 +132,7 @@ class Setting:
 
 TABLE: tuple[Setting, ...] = (
     Setting("FAREBOX_UPSTREAM", _origin, "https://api.openai.com", "origin that /v1 is relayed to"),
-    Setting("OPENAI_API_KEY", str, None, "upstream key for Farebox's own calls; apps' keys pass through", secret=True),
+    Setting("OPENAI_API_KEY", str, None, "upstream key for calls with keys that Farebox issues", secret=True),
     Setting("FAREBOX_LISTEN", _address, "127.0.0.1:8080", "the apps' side"),
     Setting("FAREBOX_CONSOLE", _address, "127.0.0.1:8081", "console: page, API, /metrics, /healthz, /readyz"),
     Setting(

@@ -135,14 +135,12 @@ def _completion_texts(payload: dict[str, Any]) -> Iterable[object]:
         yield choice.get("text")
 
 
-_DELTAS = frozenset(
-    {
-        "response.output_text.delta",
-        "response.refusal.delta",
-        "response.function_call_arguments.delta",
-        "response.custom_tool_call_input.delta",
-        "response.reasoning_text.delta",
-    }
+_DELTAS = (  # no set: what an upstream calls a type need not be hashable
+    "response.output_text.delta",
+    "response.refusal.delta",
+    "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.delta",
+    "response.reasoning_text.delta",
 )
 
 

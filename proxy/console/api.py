@@ -108,8 +108,8 @@ def _bad(message: str) -> web.HTTPException:
 
 
 def _refused(kind: type[web.HTTPException], message: str) -> web.HTTPException:
-    body = msgspec.json.encode({"error": {"message": message}})
-    return kind(body=body, content_type="application/json")
+    text = msgspec.json.encode({"error": {"message": message}}).decode()
+    return kind(text=text, content_type="application/json")
 
 
 def _shown(at: datetime | None) -> str | None:
