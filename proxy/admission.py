@@ -90,14 +90,14 @@ class Proxy:
     async def _outgoing(self, client: Client, endpoint: Endpoint) -> tuple[Outgoing, float]:
         """The request as it will be sent, and the seconds spent waiting for its body.
 
-        The body of a metered call is read, up to a bound; any other is passed on as it comes in. Raises
+        A body whose fields are wanted is read, up to a bound; any other is passed on as it comes in. Raises
         ClientBrokeOff when the app hangs up meanwhile.
         """
         around, headers = self._around, http.end_to_end(client.headers, (b"host",))
         kept, asked, waited = b"", NOTHING, 0.0
         body: bytes | AsyncIterator[bytes] = b""
         usage_added = False
-        if client.has_body and endpoint.billing is Billing.METERED:
+        if client.has_body and endpoint.reads_body:
             before = around.clock.seconds()
             kept, whole = await client.body_up_to(BODY_CEILING_BYTES)
             waited = around.clock.seconds() - before

@@ -24,7 +24,11 @@ class Billing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row. `usage_on_request`: its streams report usage only when `stream_options.include_usage` asks."""
+    """One row.
+
+    `usage_on_request`: its streams report usage only when `stream_options.include_usage` asks. `names_model`: its
+    body is read for the model's sake though it costs nothing.
+    """
 
     method: str
     template: str
@@ -32,6 +36,12 @@ class Endpoint:
     billing: Billing
     flavour: Flavour | None = None
     usage_on_request: bool = False
+    names_model: bool = False
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether fields of the request's JSON body are wanted, so that it must be read before it leaves."""
+        return self.billing is Billing.METERED or self.names_model
 
 
 def _metered(path: str, operation: str, flavour: Flavour, *, usage_on_request: bool = False) -> Endpoint:
@@ -48,7 +58,7 @@ TABLE: tuple[Endpoint, ...] = (
     _metered("/v1/responses", "responses", RESPONSES),
     _metered("/v1/responses/compact", "compact", RESPONSES),
     _metered("/v1/embeddings", "embeddings", EMBEDDINGS),
-    _free("POST", "/v1/moderations", "moderation"),
+    Endpoint("POST", "/v1/moderations", "moderation", Billing.FREE, names_model=True),
     _free("POST", "/v1/responses/input_tokens", "input_tokens"),
     # What was billed when it was made is not billed again when it is read.
     _free("GET", "/v1/chat/completions", "read"),

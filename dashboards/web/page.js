@@ -49,20 +49,20 @@ function fill(id, columns, rows) {
 
 const sums = (title, name) => [
   { title, of: (row) => text(row[name]) },
+  { title: "Cost", of: (row) => usd(row.cost_usd), number: true },
   { title: "Calls", of: (row) => count(row.requests), number: true },
   { title: "Input", of: (row) => count(row.input_tokens), number: true },
   { title: "Output", of: (row) => count(row.output_tokens), number: true },
-  { title: "Cost", of: (row) => usd(row.cost_usd), number: true },
   { title: "Unknown", of: (row) => count(row.unknown), number: true, mark: (row) => row.unknown > 0 },
 ];
 
 const calls = [
   { title: "Time", of: (row) => time(row.started_at) },
-  { title: "Operation", of: (row) => row.operation },
   { title: "Model", of: (row) => text(row.model) },
-  { title: "Key", of: (row) => text(row.key) },
-  { title: "Basis", of: (row) => row.basis, mark: (row) => row.basis === "estimated" || row.basis === "unknown" },
   { title: "Cost", of: (row) => usd(row.cost_usd), number: true, mark: (row) => row.cost_usd === null },
+  { title: "Basis", of: (row) => row.basis, mark: (row) => row.basis === "estimated" || row.basis === "unknown" },
+  { title: "Operation", of: (row) => row.operation },
+  { title: "Key", of: (row) => text(row.key) },
 ];
 
 async function ask(path) {

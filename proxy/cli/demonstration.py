@@ -30,6 +30,12 @@ POLL_SECONDS = 0.05
 
 _FINE_TUNED = "ft:gpt-4o-mini-2024-07-18:acme:support:Ab12Cd34"
 _APPS = ("sk-demo-helpdesk", "sk-demo-search", "sk-demo-research")
+_MANUAL = "Answer in one sentence, and only from this manual. " + " ".join(
+    f"§{number}. A fare of zone {number} is paid in exact change; whoever pays more gets the rest back."
+    for number in range(90)
+)
+"""A system prompt long enough that the upstream caches it."""
+
 _QUESTIONS = (
     "How many tokens are in this question?",
     "Write a limerick about an auditor who trusted no rounding.",
@@ -169,17 +175,15 @@ async def _compare(on: Stage, out: Console) -> bool:
     out.print(_table(reports.rows(totals, ("model",), None, app.settings.timezone)))
     ledger = reports.sums(fold(totals))
     difference = bill.total_usd - Decimal(ledger["cost_usd"])
-    out.print(f"The simulator's own bill, {len(bill)} billed calls:     ${usd(bill.total_usd)}")
-    out.print(f"Farebox's ledger, {ledger['requests']} charges:  ${ledger['cost_usd']}")
-    out.print(f"Difference:  [bold]${usd(difference)}[/]")
+    out.print()
+    out.print(f"The simulator's own bill  ${usd(bill.total_usd):<14} {len(bill)} billed calls")
+    out.print(f"Farebox's ledger          ${ledger['cost_usd']:<14} {ledger['requests']} calls, the free ones too")
+    out.print(f"Difference                [bold]${usd(difference)}[/]")
     return difference == 0
 
 
 def _messages(luck: random.Random) -> Any:
-    return [
-        {"role": "system", "content": "Answer in one sentence."},
-        {"role": "user", "content": luck.choice(_QUESTIONS)},
-    ]
+    return [{"role": "system", "content": _MANUAL}, {"role": "user", "content": luck.choice(_QUESTIONS)}]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

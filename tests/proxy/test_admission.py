@@ -164,7 +164,7 @@ def test_ended_requests_are_counted_with_their_status_and_basis(replica: Any) ->
         shown = farebox.app.metrics.text().decode()
         for line in (
             'farebox_requests_total{basis="reported",model="gpt-4o",operation="chat",status="200"} 1.0',
-            'farebox_requests_total{basis="free",model="",operation="moderation",status="200"} 1.0',
+            'farebox_requests_total{basis="free",model="gpt-4o",operation="moderation",status="200"} 1.0',
             'farebox_requests_total{basis="unknown",model="",operation="unmetered",status="200"} 1.0',
             'farebox_requests_total{basis="free",model="",operation="chat",status="401"} 1.0',
             'farebox_unmetered_requests_total{path="/v1/new/{id}"} 1.0',
