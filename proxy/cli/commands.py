@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from billing import reports
 from billing.store import DIMENSIONS, Narrowing, Store, fold
@@ -94,7 +94,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="what it answers")] = 1,
     faults: Annotated[
         list[str] | None,
-        typer.Option(metavar="SHARE:FAULTS", help="faults for a share of all calls, such as 0.01:status=500"),
+        typer.Option(metavar="SHARE_AND_FAULTS", help="faults for a share of all calls, such as '0.01 status=500'"),
     ] = None,
 ) -> None:
     """Run the simulator alone: an OpenAI on loopback that keeps its own bill at /_simulator/bill."""
@@ -239,7 +239,7 @@ def _ask(chosen: Settings, question: Any) -> None:
 
     try:
         asyncio.run(asked())
-    except OperationalError as error:
+    except DBAPIError as error:
         fail(f"the ledger {chosen.database} cannot be read: {error.orig}", 1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the listing has seen enough

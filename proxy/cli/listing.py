@@ -51,7 +51,8 @@ def _write_json(row: Row) -> None:
 
 
 def _show_table(rows: list[Row], columns: Sequence[str], empty: str, title: str) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    console = Console(width=width, markup=False, emoji=False)  # the cells are what clients said
     if not rows:
         console.print(empty, highlight=False)
         return

@@ -26,7 +26,9 @@ def list_prices(settings: Settings, on: str | None, tier: str, form: Format) -> 
     """Every model's price at a tier on a day. Raises ValueError for a bad date or price file."""
     book = price_book(settings.prices)
     at = datetime.combine(date.fromisoformat(on), datetime.min.time(), UTC) if on else datetime.now(UTC)
-    rows = [row for model in _models(book) if (price := book.find(model, tier, at)) for row in _row(price)]
+    lists = {id(price): prices.name for prices in book.lists for price in prices.prices}
+    found = (price for model in _models(book) if (price := book.find(model, tier, at)))
+    rows = [row for price in found for row in _row(lists[id(price)], price)]
     columns = ("model", *(f"{name}_per_1m" for name in _LISTED), "over", "since", "verified", "list")
     show(rows, columns, form, empty=f"No model has a price at tier {tier} on that day.")
 
@@ -35,7 +37,9 @@ def show_price(settings: Settings, model: str, form: Format) -> bool:
     """The whole history of one model's price; False when there is none. Raises ValueError for a bad price file."""
     book = price_book(settings.prices)
     rows = [row for name, price in book.history(model) for row in _rows(name, price)]
-    columns = ("tier", "since", "unit", "context", "usd_per_1k", "usd_per_1m", "verified", "source", "note")
+    columns = (
+        "tier", "since", "unit", "context", "usd_per_1k", "usd_per_1m", "rate_usd", "per", "verified", "source", "note",
+    )  # fmt: skip
     if rows or form is not Format.TABLE:
         show(rows, columns, form, empty="", title=f"{model}, price book {book.version}")
     return bool(rows)
@@ -45,7 +49,7 @@ def _models(book: PriceBook) -> list[str]:
     return sorted({price.model for prices in book.lists for price in prices.prices})
 
 
-def _row(price: Price) -> Iterator[dict[str, Any]]:
+def _row(list_name: str, price: Price) -> Iterator[dict[str, Any]]:
     for over, rates in (("", price.rates), (_over(price), price.long_rates)):
         if rates and any(unit in rates for unit in _LISTED.values()):
             yield {
@@ -54,6 +58,7 @@ def _row(price: Price) -> Iterator[dict[str, Any]]:
                 **{f"{name}_per_1m": _per(rates, unit, 1_000_000) for name, unit in _LISTED.items()},
                 "over": over,
                 **_provenance(price),
+                "list": list_name,
             }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 
 from billing.journal import JournalLocked
 from proxy.app import App, running
@@ -81,7 +82,7 @@ async def _demo(settings: Settings, seed: int, *, stay: bool) -> None:
 
 
 def _greet(app: App, settings: Settings) -> None:
-    out.print(f"[bold]Farebox[/] relays to {settings.upstream} and keeps its ledger in {settings.database}")
+    out.print(f"[bold]Farebox[/] relays to {settings.upstream} and keeps its ledger in {escape(settings.database)}")
     out.print(f"  Point an app at it:  [bold]OPENAI_BASE_URL=http://{_reachable(app.listening)}/v1[/]")
     out.print(f"  Look at the money:   [bold]http://{_reachable(app.console_listening)}/[/]  or  farebox report")
 
