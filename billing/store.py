@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Integer, Select, Table, and_, cast, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -74,7 +75,11 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` as in FAREBOX_DATABASE."""
         self.url = url
-        self._engine: AsyncEngine = create_async_engine(url.replace("sqlite://", "sqlite+aiosqlite://", 1))
+        self._engine: AsyncEngine = create_async_engine(
+            url.replace("sqlite://", "sqlite+aiosqlite://", 1),
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+        )
         event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
 
     async def create(self) -> None:

@@ -71,8 +71,8 @@ class ChargeRow(SQLModel, table=True):
     replica: str
 
 
-_OUTPUT_TOKENS = (Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE)
-_CACHED_TOKENS = (Unit.INPUT_CACHED_TEXT, Unit.INPUT_CACHED_AUDIO, Unit.INPUT_CACHED_IMAGE)
+_OUTPUT_TOKENS = frozenset({Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE})
+_CACHED_TOKENS = frozenset({Unit.INPUT_CACHED_TEXT, Unit.INPUT_CACHED_AUDIO, Unit.INPUT_CACHED_IMAGE})
 
 
 def row_of(charge: Charge) -> dict[str, Any]:
@@ -96,9 +96,9 @@ def row_of(charge: Charge) -> dict[str, Any]:
         "client_gone": outcome.client_gone,
         "basis": outcome.basis.value,
         "reason": outcome.reason,
-        "input_tokens": sum(usage[unit] for unit in INPUT_TOKENS),
-        "cached_tokens": sum(usage[unit] for unit in _CACHED_TOKENS),
-        "output_tokens": sum(usage[unit] for unit in _OUTPUT_TOKENS),
+        "input_tokens": _sum(usage, INPUT_TOKENS),
+        "cached_tokens": _sum(usage, _CACHED_TOKENS),
+        "output_tokens": _sum(usage, _OUTPUT_TOKENS),
         "usage": _quantities(usage),
         "lines": [
             {
@@ -124,6 +124,10 @@ def row_of(charge: Charge) -> dict[str, Any]:
         "upstream_request_id": outcome.upstream_request_id,
         "replica": call.replica,
     }
+
+
+def _sum(usage: Usage, units: frozenset[Unit]) -> int:
+    return sum(quantity for unit, quantity in usage.items() if unit in units)
 
 
 def _quantities(usage: Usage) -> dict[str, int]:

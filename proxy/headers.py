@@ -26,7 +26,10 @@ OWN = b"x-farebox-"
 
 def find(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header; `name` in lower case."""
-    return next((value for key, value in headers if key.lower() == name), None)
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return None
 
 
 def text(headers: Headers, name: bytes) -> str | None:

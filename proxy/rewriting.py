@@ -12,16 +12,19 @@ import msgspec
 _OPTION = b'"include_usage":true'
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*')
-_USAGE = re.compile(rb'"usage"\s*:')
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r(?!\n)")
 _BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-class _Chunk(msgspec.Struct):
+class _Usage(msgspec.Struct):
     usage: Any = msgspec.UNSET
+
+
+class _Chunk(_Usage):
     choices: Any = None
 
 
+_USAGE = msgspec.json.Decoder(_Usage)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
@@ -110,15 +113,19 @@ def _without_usage(event: bytes) -> bytes:
     """One event without the null usage it carries; nothing at all if it is the chunk that was added."""
     if b'"usage"' not in event:
         return event
-    if len(_USAGE.findall(event)) == 1 and (cut := _NULL_USAGE.search(event)) and _has_usage(event):
-        return event[: cut.start()] + event[cut.end() :]
+    if event.count(b'"usage"') == 1 and _has_usage(event):
+        plain = event.replace(b',"usage":null', b"", 1)  # as OpenAI writes it
+        if len(plain) < len(event):
+            return plain
+        if cut := _NULL_USAGE.search(event):
+            return event[: cut.start()] + event[cut.end() :]
     return _taken_apart(event)
 
 
 def _has_usage(event: bytes) -> bool:
     """Whether `usage` is a member of the chunk itself and not of something inside it."""
     try:
-        return _CHUNK.decode(event[event.index(b"{") :].rstrip()).usage is not msgspec.UNSET
+        return _USAGE.decode(event[event.index(b"{") :].rstrip()).usage is not msgspec.UNSET
     except _BAD_JSON:
         return False
 

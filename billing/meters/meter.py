@@ -63,7 +63,7 @@ class Meter:
         return "".join(self._texts)
 
     def _read(self, payload: bytes) -> None:
-        if b'"usage"' in payload:
+        if b'"usage"' in payload and (self._flavour.final or not _says_null(payload)):
             self._read_usage(payload)
         if payload == b"[DONE]":
             self.finished = True
@@ -101,6 +101,11 @@ class Meter:
                 if isinstance(text, str) and text:
                     self._texts.append(text)
                     self._text_characters += len(text)
+
+
+def _says_null(payload: bytes) -> bool:
+    """Whether all that is called usage in a payload is null, as in every chunk of a chat's stream but one."""
+    return payload.count(b'"usage"') == payload.count(b'"usage":null')
 
 
 def _said(payload: bytes) -> dict[str, str]:

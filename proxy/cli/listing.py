@@ -67,11 +67,9 @@ def _show_table(rows: list[Row], columns: Sequence[str], empty: str, title: str)
 
 def _shown(column: str, value: object) -> str:
     """A cell: what is not known is a dash, never a zero."""
-    if value is None or value == "":
-        return "–"
     if isinstance(value, int) and not isinstance(value, bool) and column != "status":
         return f"{value:,}"
-    return _text(value)
+    return _text(value) or "–"
 
 
 def _text(value: object) -> str:

@@ -25,10 +25,11 @@ _LISTED = {
 def list_prices(settings: Settings, on: str | None, tier: str, form: Format) -> None:
     """Every model's price at a tier on a day. Raises ValueError for a bad date or price file."""
     book = price_book(settings.prices)
-    at = datetime.combine(date.fromisoformat(on), datetime.min.time(), UTC) if on else datetime.now(UTC)
+    at = _midnight(on) if on else datetime.now(UTC)
     lists = {id(price): prices.name for prices in book.lists for price in prices.prices}
-    found = (price for model in _models(book) if (price := book.find(model, tier, at)))
-    rows = [row for price in found for row in _row(lists[id(price)], price)]
+    found = {id(price): price for model in _models(book) if (price := book.find(model, tier, at))}  # names share rows
+    ordered = sorted(found.values(), key=lambda price: price.model)
+    rows = [row for price in ordered for row in _row(lists[id(price)], price)]
     columns = ("model", *(f"{name}_per_1m" for name in _LISTED), "over", "since", "verified", "list")
     show(rows, columns, form, empty=f"No model has a price at tier {tier} on that day.")
 
@@ -45,8 +46,15 @@ def show_price(settings: Settings, model: str, form: Format) -> bool:
     return bool(rows)
 
 
-def _models(book: PriceBook) -> list[str]:
-    return sorted({price.model for prices in book.lists for price in prices.prices})
+def _midnight(on: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(on), datetime.min.time(), UTC)
+    except ValueError:
+        raise ValueError(f"{on!r} is not a date (2026-11-23)") from None
+
+
+def _models(book: PriceBook) -> set[str]:
+    return {price.model for prices in book.lists for price in prices.prices}
 
 
 def _row(list_name: str, price: Price) -> Iterator[dict[str, Any]]:

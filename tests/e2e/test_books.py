@@ -39,7 +39,8 @@ def body_of(luck: random.Random) -> tuple[str, dict[str, Any]]:
     stream = luck.random() < 0.5
     match luck.randrange(5):
         case 0:
-            return "/v1/responses", {"model": luck.choice(("gpt-5.6-sol", "gpt-4o")), "input": words, "stream": stream}
+            model = luck.choice(("gpt-5.6-sol", "gpt-4o"))
+            return "/v1/responses", {"model": model, "input": words, "stream": stream}
         case 1:
             return "/v1/embeddings", {"model": "text-embedding-3-large", "input": [words, "two"]}
         case _:
