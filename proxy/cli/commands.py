@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
 
@@ -236,6 +237,7 @@ def _ask(chosen: Settings, question: Any) -> None:
             await answer
         finally:
             await store.close()
+            await _threads_ended()
 
     try:
         asyncio.run(asked())
@@ -243,3 +245,9 @@ def _ask(chosen: Settings, question: Any) -> None:
         fail(f"the ledger {chosen.database} cannot be read: {error.orig}", 1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the listing has seen enough
+
+
+async def _threads_ended() -> None:
+    """aiosqlite does not wait for the thread of a connection that failed, whose last word needs the loop."""
+    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+        await asyncio.sleep(0.001)

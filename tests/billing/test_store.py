@@ -1,0 +1,279 @@
+"""The store: every charge once, every sum exact, and nothing unknown among the zeros."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.attribution import Attribution
+from billing.charges import Basis, Call, Charge, Outcome
+from billing.store import DIMENSIONS, PAGE_ROWS, Narrowing, Store, Total, fold
+from billing.tables import QUARTER_HOUR_SECONDS, record_of, row_of
+from billing.usage import Reading, Unit, Usage
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+EVERYTHING = Narrowing()
+
+T = TypeVar("T")
+
+
+def charged(
+    ident: str,
+    *,
+    at: datetime = NOON,
+    cost_pico: int | None = 1000,
+    basis: Basis = Basis.REPORTED,
+    team: str | None = "harbour",
+    user: str | None = None,
+    model: str | None = "gpt-4.1",
+    status: int | None = 200,
+    usage: Usage = Usage({Unit.INPUT_TEXT: 10, Unit.OUTPUT_TEXT: 4}),  # noqa: B008 -- it is immutable
+) -> Charge:
+    who = Attribution(team=team, user=user, tags={"stage": "test"})
+    call = Call(ident, at, "chat", "POST", "/v1/chat/completions", who, "one", model)
+    outcome = Outcome(at + timedelta(seconds=3), basis, status, Reading(usage))
+    return Charge(call, outcome, model, model, "default", usage, (), Usage(), cost_pico, "2026-11-23.test")
+
+
+def with_store(path: Path, charges: Iterable[Charge], ask: Callable[[Store], Awaitable[T]]) -> T:
+    async def run() -> T:
+        store = Store(f"sqlite:///{path}")
+        try:
+            await store.create()
+            if posted := list(charges):
+                await store.post(posted)
+            return await ask(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def ids(store: Store, narrowing: Narrowing = EVERYTHING, **how: Any) -> list[str]:
+    return [record["id"] async for record in store.charges(narrowing, **how)]
+
+
+def test_a_charge_comes_back_as_it_was(tmp_path: Path) -> None:
+    one = charged("fbx-1")
+
+    async def ask(store: Store) -> tuple[Any, Any]:
+        return await store.charge("fbx-1"), await store.charge("fbx-2")
+
+    assert with_store(tmp_path / "ledger.db", [one, charged("fbx-3")], ask) == (record_of(row_of(one)), None)
+
+
+def test_posting_twice_changes_nothing(tmp_path: Path) -> None:
+    async def ask(store: Store) -> tuple[list[Total], Any]:
+        await store.post([charged("a", cost_pico=7), charged("c")])
+        return await store.totals([], EVERYTHING), await store.charge("a")
+
+    (total,), kept = with_store(tmp_path / "ledger.db", [charged("a"), charged("b")], ask)
+    assert (total.requests, total.cost_pico) == (3, 3000)
+    assert kept["cost_pico"] == 1000, "what was posted first stays"
+
+
+def test_a_batch_is_posted_whole_or_not_at_all(tmp_path: Path) -> None:
+    async def ask(store: Store) -> list[str]:
+        with sqlite3.connect(tmp_path / "ledger.db") as other:
+            other.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON charges WHEN new.id = 'c' BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+        other.close()
+        with pytest.raises(Exception, match="full"):
+            await store.post([charged("b"), charged("c"), charged("d")])
+        return await ids(store)
+
+    assert with_store(tmp_path / "ledger.db", [charged("a")], ask) == ["a"]
+
+
+def test_an_empty_ledger_has_spent_nothing(tmp_path: Path) -> None:
+    async def ask(store: Store) -> Any:
+        return await store.totals([], EVERYTHING), await store.totals(["team"], EVERYTHING), await ids(store)
+
+    assert with_store(tmp_path / "ledger.db", [], ask) == ([Total((), None, 0, 0, 0, 0, 0, 0, 0)], [], [])
+
+
+def test_what_is_not_known_is_counted_as_such_and_never_as_zero(tmp_path: Path) -> None:
+    ledger = [
+        charged("a", cost_pico=1000),
+        charged("b", cost_pico=500, basis=Basis.ESTIMATED),
+        charged("c", cost_pico=0, basis=Basis.FREE),
+        charged("d", cost_pico=None, basis=Basis.UNKNOWN),
+        charged("e", cost_pico=None, basis=Basis.ESTIMATED),
+        charged("f", cost_pico=None, basis=Basis.REPORTED),
+    ]
+    (total,) = with_store(tmp_path / "ledger.db", ledger, lambda store: store.totals([], EVERYTHING))
+    assert (total.requests, total.cost_pico, total.estimated, total.unknown) == (6, 1500, 2, 3)
+
+
+def test_sums_are_exact_beyond_what_a_column_holds(tmp_path: Path) -> None:
+    """2**63 - 1 picodollars are $9.2M, which many charges together may well exceed."""
+    most = 2**63 - 1
+    ledger = [charged(str(n), cost_pico=most) for n in range(5)] + [
+        charged("x", cost_pico=1),
+        charged("y", cost_pico=999_999),
+    ]
+    (total,) = with_store(tmp_path / "ledger.db", ledger, lambda store: store.totals([], EVERYTHING))
+    assert total.cost_pico == 5 * most + 1_000_000
+
+
+def test_an_unheard_of_dimension_is_refused(tmp_path: Path) -> None:
+    async def ask(store: Store) -> None:
+        for sums in (store.totals, store.quantities):
+            with pytest.raises(KeyError, match="cost_pico"):
+                await sums(["team", "cost_pico"], EVERYTHING)
+
+    with_store(tmp_path / "ledger.db", [], ask)
+
+
+def test_every_dimension_can_be_grouped_and_narrowed_by(tmp_path: Path) -> None:
+    async def ask(store: Store) -> None:
+        for name in DIMENSIONS:
+            (total,) = await store.totals([name], EVERYTHING)
+            (value,) = total.group
+            if value is not None:
+                assert await ids(store, Narrowing(equal=((name, str(value)),))) == ["a"], name
+            assert await ids(store, Narrowing(equal=((name, "another"),))) == [], name
+
+    with_store(tmp_path / "ledger.db", [charged("a")], ask)
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "expected"),
+    [
+        (Narrowing(), ["before", "noon", "later", "end"]),
+        (Narrowing(since=NOON), ["noon", "later", "end"]),
+        (Narrowing(until=NOON + timedelta(minutes=20)), ["before", "noon", "later"]),
+        (Narrowing(NOON, NOON + timedelta(minutes=20)), ["noon", "later"]),
+        (Narrowing(NOON, NOON), []),
+        (Narrowing(NOON + timedelta(microseconds=1)), ["later", "end"]),
+        (Narrowing(equal=(("team", "ferry"),)), ["later"]),
+        (Narrowing(equal=(("team", "harbour"), ("status", "429"))), ["end"]),
+        (Narrowing(NOON, None, (("model", "gpt-4.1"), ("team", "harbour"))), ["noon", "end"]),
+        (Narrowing(equal=(("user", "' OR 1=1 --"),)), []),
+    ],
+)
+def test_charges_are_narrowed_to_half_open_times_and_equal_dimensions(
+    narrowing: Narrowing, expected: list[str], tmp_path: Path
+) -> None:
+    ledger = [
+        charged("end", at=NOON + timedelta(minutes=20), status=429),
+        charged("noon", at=NOON),
+        charged("later", at=NOON + timedelta(minutes=20, microseconds=-1), team="ferry"),
+        charged("before", at=NOON - timedelta(microseconds=1)),
+    ]
+
+    async def ask(store: Store) -> tuple[list[str], int, dict[Any, int]]:
+        (total,) = await store.totals([], narrowing)
+        return await ids(store, narrowing), total.requests, await store.quantities([], narrowing)
+
+    found, requests, quantities = with_store(tmp_path / "ledger.db", ledger, ask)
+    assert found == expected
+    assert requests == len(expected)
+    assert quantities.get(("input_text_tokens",), 0) == 10 * len(expected)
+
+
+def test_charges_come_page_by_page_in_order_and_none_twice(tmp_path: Path) -> None:
+    """Many were admitted at the same moment, so that pages end among them."""
+    moments = [NOON + timedelta(seconds=number % 3) for number in range(2 * PAGE_ROWS + 7)]
+    ledger = [charged(f"{number * 7919 % 10_007:05}", at=at) for number, at in enumerate(moments)]
+    in_order = [each.call.id for each in sorted(ledger, key=lambda each: (each.call.started_at, each.call.id))]
+
+    async def ask(store: Store) -> None:
+        assert await ids(store) == in_order
+        assert await ids(store, newest_first=True) == in_order[::-1]
+        for limit in (0, 1, 5, PAGE_ROWS - 1, PAGE_ROWS, PAGE_ROWS + 1, 2 * PAGE_ROWS, 5 * PAGE_ROWS):
+            assert await ids(store, limit=limit) == in_order[:limit]
+        assert await ids(store, limit=PAGE_ROWS + 3, newest_first=True) == in_order[::-1][: PAGE_ROWS + 3]
+
+    with_store(tmp_path / "ledger.db", ledger, ask)
+
+
+units = st.dictionaries(st.sampled_from(list(Unit)), st.integers(0, 10**9), max_size=4).map(Usage)
+some_charges = st.lists(
+    st.builds(
+        charged,
+        st.just(""),
+        at=st.integers(0, 5000).map(lambda seconds: NOON + timedelta(seconds=seconds)),
+        cost_pico=st.none() | st.integers(0, 10**18),
+        basis=st.sampled_from(Basis),
+        team=st.sampled_from([None, "", "harbour", "ferry"]),
+        model=st.sampled_from([None, "gpt-4.1", "o3"]),
+        status=st.sampled_from([None, 200, 429]),
+        usage=units,
+    ),
+    max_size=12,
+).map(lambda found: [numbered(each, str(number)) for number, each in enumerate(found)])
+
+
+def numbered(each: Charge, ident: str) -> Charge:
+    call, outcome = each.call, each.outcome
+    return charged(
+        ident,
+        at=call.started_at,
+        cost_pico=each.cost_pico,
+        basis=outcome.basis,
+        team=call.attribution.team,
+        model=each.model,
+        status=outcome.status,
+        usage=each.usage,
+    )
+
+
+def total_of(charges: list[Charge], group: tuple[Any, ...], quarter_hour: int | None) -> Total:
+    rows = [row_of(each) for each in charges]
+    return Total(
+        group,
+        quarter_hour,
+        len(rows),
+        sum(row["cost_pico"] or 0 for row in rows),
+        sum(row["input_tokens"] for row in rows),
+        sum(row["cached_tokens"] for row in rows),
+        sum(row["output_tokens"] for row in rows),
+        sum(row["basis"] == "estimated" for row in rows),
+        sum(row["cost_pico"] is None for row in rows),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(some_charges, st.sampled_from([(), ("team",), ("status", "model"), ("basis", "team")]), st.booleans())
+def test_totals_are_the_fold_of_the_charges(
+    tmp_path_factory: pytest.TempPathFactory, ledger: list[Charge], by: tuple[str, ...], by_time: bool
+) -> None:
+    async def ask(store: Store) -> tuple[list[Total], dict[tuple[str | None, ...], int]]:
+        return await store.totals(by, EVERYTHING, by_time=by_time), await store.quantities(by, EVERYTHING)
+
+    totals, quantities = with_store(tmp_path_factory.mktemp("store") / "ledger.db", ledger, ask)
+    groups: dict[Any, list[Charge]] = {}
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for each in ledger:
+        row = row_of(each)
+        group = tuple(row[name] for name in by)
+        groups.setdefault((group, row["quarter_hour"] if by_time else None), []).append(each)
+        sums.update({(*group, unit): quantity for unit, quantity in row["usage"].items()})
+    if ledger:
+        assert {(total.group, total.quarter_hour): total for total in totals} == {
+            key: total_of(members, *key) for key, members in groups.items()
+        }
+    assert quantities == dict(sums)
+    assert fold(totals) == total_of(ledger, (), None)
+
+
+def test_by_time_is_by_quarter_hours_of_the_admission(tmp_path: Path) -> None:
+    offsets = (-1, 0, 899, 900)
+    ledger = [charged(str(seconds), at=NOON + timedelta(seconds=seconds)) for seconds in offsets]
+    totals = with_store(tmp_path / "ledger.db", ledger, lambda store: store.totals([], EVERYTHING, by_time=True))
+    first = int(NOON.timestamp()) // QUARTER_HOUR_SECONDS
+    assert {total.quarter_hour: total.requests for total in totals} == {first - 1: 1, first: 2, first + 1: 1}
+
+
+def test_a_ledger_is_there_after_it_was_closed(tmp_path: Path) -> None:
+    with_store(tmp_path / "ledger.db", [charged("a")], ids)
+    assert with_store(tmp_path / "ledger.db", [charged("b", at=NOON + timedelta(1))], ids) == ["a", "b"]
