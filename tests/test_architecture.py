@@ -39,7 +39,7 @@ def test_every_source_says_what_belongs_in_it(source: Path) -> None:
     assert text.count("\n") <= LINES_CEILING
 
 
-@pytest.mark.parametrize("source", [source for source in SOURCES if source.name not in {"__init__.py"}], ids=str)
+@pytest.mark.parametrize("source", [source for source in SOURCES if source.name != "__init__.py"], ids=str)
 def test_every_source_has_its_test(source: Path) -> None:
     if source == Path("proxy/__main__.py"):
         return  # two lines; every test that starts `python -m proxy` runs them

@@ -54,8 +54,8 @@ async def call(farebox: Replica, luck: random.Random) -> tuple[str | None, str |
     raw = json.dumps(body).encode()
     reader, writer = await farebox.connect()
     writer.write(
-        b"POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-%d\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-        % (path.encode(), luck.randrange(5), len(raw), raw)
+        b"POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-%d\r\n" % (path.encode(), luck.randrange(5))
+        + b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(raw), raw)
     )
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

@@ -95,6 +95,8 @@ def test_a_prompt_of_100_megabytes(replica: Any, stream: bool) -> None:
             assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 200 OK\r\n"
             (charge,) = await farebox.charges()
             assert charge["basis"] == ("unknown" if stream else "reported")
+            assert charge["reason"] == ("no_usage" if stream else None)
+            assert charge["requested_model"] is None, "too large to be read"
             assert charge["cost_usd"] == (None if stream else "0.0000475")
             writer.close()
 

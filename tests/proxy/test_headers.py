@@ -45,7 +45,15 @@ def test_end_to_end_headers_keep_order_spelling_and_repeats() -> None:
     assert end_to_end(SENT) == SENT
 
 
-@pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
+@pytest.mark.parametrize(
+    "name",
+    [
+        # RFC 9110 §7.6.1, and what it obsoletes
+        *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        # what a proxy is asked for itself, and what the side that reads the body answers
+        *(b"proxy-authenticate", b"proxy-authorization", b"expect"),
+    ],
+)
 @pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes.title])
 def test_headers_of_one_connection_do_not_cross(name: bytes, spelled: "type[bytes.lower]") -> None:
     assert end_to_end([*SENT, (spelled(name), b"x")]) == SENT

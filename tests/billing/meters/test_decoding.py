@@ -67,6 +67,23 @@ def test_short_long_and_monotonous_answers(name: str, encode: Callable[[bytes], 
         assert decoded(name, [coded[start : start + size] for start in range(0, len(coded), size)]) == plain
 
 
+@each_coding
+@pytest.mark.parametrize("beyond", [1, 50, 130, 257])
+def test_nothing_stays_inside_when_the_coded_bytes_are_used_up(
+    name: str, encode: Callable[[bytes], bytes], beyond: int
+) -> None:
+    """The last coded byte may hold a few hundred plain ones, more than was asked for at once."""
+    plain = bytes(decoding._STEP_BYTES + beyond)
+    assert decoded(name, [encode(plain)]) == plain
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate (zlib)", "deflate (raw)"])
+@pytest.mark.parametrize("plain", [ANSWER, LONG], ids=["short", "long"])
+def test_what_follows_the_end_is_no_part_of_the_answer(coding: str, plain: bytes) -> None:
+    name, encode = CODINGS[coding]
+    assert decoded(name, [encode(plain) + b"junk", b"more"]) == plain
+
+
 @given(st.binary(max_size=400), st.sampled_from(list(CODINGS)), st.lists(st.integers(0, 400), max_size=8))
 def test_any_bytes_in_any_cuts(plain: bytes, coding: str, places: list[int]) -> None:
     name, encode = CODINGS[coding]

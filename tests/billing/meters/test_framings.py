@@ -114,7 +114,7 @@ def test_a_body_over_the_ceiling_is_read_from_its_last_usage_on(before: int, aft
         patch.setattr(framings, "WHOLE_CEILING", 100)
         patch.setattr(framings, "TAIL_BYTES", 50)
         end = b'"usage":{"prompt_tokens":1}' + b" " * after + b"}"
-        body = b'{"usage":0,' + b"x" * before + end
+        body = b"{" + b"x" * before + b'"usage":0,' + end
         whole = WholeBody()
         found = payloads(whole, [body[at : at + size] for at in range(0, len(body), size)])
         assert whole.truncated == (len(body) > 100)

@@ -5,6 +5,7 @@ A cassette is an answer's bytes (`.json` whole, `.sse` streamed) and, beside it,
 
 import gzip
 import tomllib
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -224,6 +225,21 @@ def test_the_text_of_many_events_is_the_same_at_any_cut() -> None:
         assert read(meter, cut(body, range(size, len(body), size)))[0] is None
         assert meter.text() == "".join(words)
         assert meter.text() == "".join(words), "asking changes nothing"
+
+
+def test_what_was_read_for_its_text_is_let_go() -> None:
+    event = b'data: {"choices":[{"delta":{"content":"x"}}],"obfuscation":"%s"}\n\n' % (b"o" * 1000)
+    meter = Meter(EventStream(), CHAT)
+    tracemalloc.start()
+    try:
+        for _ in range(3000):
+            meter.feed(event[:50])
+            meter.feed(event[50:])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * meters.TEXT_BACKLOG_BYTES, "the stream was 3 MB"
+    assert meter.text() == "x" * 3000
 
 
 def test_text_is_asked_for_in_the_middle_and_goes_on() -> None:
