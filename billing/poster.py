@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.journal import Journal
@@ -20,6 +21,9 @@ BATCH = 200
 INTERVAL_SECONDS = 0.1
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 CHECKPOINT_EVERY = 2000
+
+TROUBLES = (SQLAlchemyError, sqlite3.Error, OSError, msgspec.MsgspecError)
+"""What can stand between a charge and the ledger: the database, the journal's disk, a record of another version."""
 
 log = logging.getLogger("farebox.poster")
 
@@ -45,10 +49,10 @@ class Poster:
             try:
                 await self.drain()
                 failures = 0
-            except (SQLAlchemyError, sqlite3.Error, OSError) as error:  # sqlite3: the journal, on a full disk
+            except TROUBLES as error:
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 if failures == 0:
-                    log.warning("the ledger's database cannot be written, charges wait in the journal: %s", error)
+                    log.warning("nothing can be posted to the ledger, charges wait in the journal: %s", error)
                 failures += 1
                 await self._sleep(wait)
                 continue

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.cashier import Cashier
 from billing.journal import Journal
-from billing.poster import Poster
+from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
 from billing.store import Narrowing, Store
 from billing.vocabularies import preload
@@ -112,7 +112,7 @@ class App:
         await self._end_tasks()
         try:
             await self._poster.drain()
-        except (SQLAlchemyError, OSError) as error:
+        except TROUBLES as error:
             log.warning("charges stay in the journal until the next start: %s", error)
         await self.store.close()
         self.journal.shut()
@@ -143,7 +143,7 @@ class App:
                 async with self._poster.working:
                     await self._resume_counters()
                 self.ledger_ready = True
-            except (SQLAlchemyError, OSError) as error:
+            except TROUBLES as error:
                 log.warning("the ledger's database is away, charges wait in the journal: %s", error)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
         await self._poster.run()

@@ -233,6 +233,25 @@ def test_a_journal_that_cannot_forget_does_not_stop_the_poster(journal: Journal,
     assert journal.pending() == 0
 
 
+def test_a_record_that_cannot_be_read_is_told_and_kept(
+    journal: Journal, ledger: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a later version, say: its charge waits for one that understands it, and the poster lives on."""
+    with closing(sqlite3.connect(journal.folder / "journal.db", isolation_level=None)) as db:
+        db.execute("INSERT INTO records (kind, id, body) VALUES (1, 'odd', ?)", (b'{"call": 1}',))
+    journal.close(charged("a"))
+
+    async def work(store: Store) -> None:
+        clock = Clock(2)
+        await until_stopped(Poster(journal, store, clock.sleep))
+        assert clock.slept == [*RETRY_SECONDS[:2]]
+
+    with caplog.at_level(logging.WARNING, "farebox.poster"):
+        run(ledger, work)
+    assert journal.pending() == 2
+    assert len(caplog.records) == 1
+
+
 def test_drain_raises_what_the_database_raises_and_keeps_the_charges(journal: Journal, ledger: Path) -> None:
     journal.close(charged("a"))
 
