@@ -110,6 +110,8 @@ class Exchange:
                 informational=client.inform,
             )
             client.when_gone(self._client_left)
+            if client.gone:  # while the connection was made
+                self._client_left()
             await answer.begun()
             await self._relay(answer)
         except Unreachable as error:
@@ -147,7 +149,7 @@ class Exchange:
             self._meter = Meter(EventStream() if streamed else WholeBody(), flavour, coding)
         headers = http.without_own(http.end_to_end(answer.headers))
         headers.append((_ID, self._call.id.encode()))
-        if billed and content_type == "application/json" and self._client.method != "HEAD":
+        if billed and content_type == "application/json" and not self._client.empty_answer(answer.status):
             held = await self._hold(answer, headers)
             if answer.ended:
                 await self._send_held(answer, headers, held)
@@ -184,6 +186,8 @@ class Exchange:
         client = self._client
         plain = http.find(headers, b"content-encoding") is None
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
+        if billed and answer.ended:  # its head is its last bytes
+            await self._settle(answer)
         client.start(answer.status, answer.reason, headers, held)
         while not answer.ended:
             try:

@@ -169,6 +169,10 @@ class Client:
 
     # The answer
 
+    def empty_answer(self, status: int) -> bool:
+        """Whether an answer of that status has no body and so no framing (RFC 9112 §6.3)."""
+        return self.method == "HEAD" or status in _EMPTY_STATUSES
+
     def inform(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass an informational (1xx) answer on."""
         if not self.gone and not self.started and self._request.version >= HttpVersion11:
@@ -186,8 +190,7 @@ class Client:
             return
         version = self._request.version
         framing: list[tuple[bytes, bytes]] = []
-        empty = self.method == "HEAD" or status in _EMPTY_STATUSES
-        if not empty and http.find(headers, b"content-length") is None:
+        if not self.empty_answer(status) and http.find(headers, b"content-length") is None:
             if version >= HttpVersion11:
                 self._chunked = True
                 framing.append((b"Transfer-Encoding", b"chunked"))

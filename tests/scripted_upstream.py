@@ -6,6 +6,12 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.upstream import Upstream
+
+GET = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 Script = Callable[["Seen", asyncio.StreamWriter], Awaitable[None]]
 
@@ -98,3 +104,13 @@ def reset(writer: asyncio.StreamWriter) -> None:
 def chunked(*pieces: bytes) -> bytes:
     """Pieces as chunks of a chunked body, with its end."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+async def answered(upstream: Upstream, head: bytes = GET, **more: Any) -> tuple[int, bytes]:
+    """Send, and read the whole answer."""
+    answer = await upstream.send(head, **more)
+    await answer.begun()
+    body = b""
+    while not answer.ended:
+        body += await answer.read()
+    return answer.status, body

@@ -2,26 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from scripted_upstream import Seen, answering, chunked, reset, scripted
+from scripted_upstream import GET, OK, Seen, answered, answering, chunked, reset, scripted
 
 from proxy.connection import HIGH_WATER_BYTES, BrokenOff
 from proxy.upstream import Upstream
-
-GET = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-async def answered(upstream: Upstream, head: bytes = GET, **more: Any) -> tuple[int, bytes]:
-    """Send, and read the whole answer."""
-    answer = await upstream.send(head, **more)
-    await answer.begun()
-    body = b""
-    while not answer.ended:
-        body += await answer.read()
-    return answer.status, body
 
 
 @pytest.mark.parametrize(

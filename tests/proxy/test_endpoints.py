@@ -26,6 +26,10 @@ def test_what_costs_money_is_metered(path: str, expected: tuple[str, Flavour, bo
     assert row.template == path
 
 
+def test_a_body_is_read_where_its_fields_are_wanted() -> None:
+    assert {row.template for row in TABLE if row.reads_body} == {*METERED, "/v1/moderations"}
+
+
 def test_nothing_else_is_metered() -> None:
     assert {row.template for row in TABLE if row.billing is Billing.METERED} == {*METERED}
 

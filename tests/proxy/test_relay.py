@@ -172,6 +172,7 @@ def test_a_body_that_ends_with_the_connection(replica: Any) -> None:
         (b"OPTIONS", b"204 No Content", b"HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n"),
         (b"GET", b"304 Not Modified", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: x\r\n\r\n"),
         (b"DELETE", b"204 No Content", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (b"DELETE", b"204 No Content", b"HTTP/1.1 204 No Content\r\nContent-Type: application/json\r\n\r\n"),
     ],
 )
 def test_answers_without_a_body(replica: Any, method: bytes, status: bytes, raw: bytes) -> None:
@@ -184,6 +185,8 @@ def test_answers_without_a_body(replica: Any, method: bytes, status: bytes, raw:
                 wanted = raw.split(b"\r\n\r\n", maxsplit=1)[0].split(b"\r\n")[1:]
                 assert lines[1 : 1 + len(wanted)] == wanted
                 assert not any(line.lower().startswith(b"transfer-encoding") for line in lines)
+                lengths = [line for line in lines if line.lower().startswith(b"content-length")]
+                assert len(lengths) == raw.count(b"Content-Length")
 
     run(scenario())
 

@@ -2,26 +2,12 @@
 
 import asyncio
 import ssl
-from typing import Any
 
 import pytest
 import trustme
-from scripted_upstream import answering, read_request, scripted
+from scripted_upstream import GET, OK, answered, answering, read_request, scripted
 
 from proxy.upstream import Unreachable, Upstream
-
-GET = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-async def answered(upstream: Upstream, head: bytes = GET, **more: Any) -> tuple[int, bytes]:
-    """Send, and read the whole answer."""
-    answer = await upstream.send(head, **more)
-    await answer.begun()
-    body = b""
-    while not answer.ended:
-        body += await answer.read()
-    return answer.status, body
 
 
 def test_connections_are_kept_and_one_that_closed_is_not_used() -> None:

@@ -210,7 +210,7 @@ def test_charges_are_narrowed(filled: Farebox, options: str, expected: list[int]
 def test_dates_are_those_of_the_configured_zone(filled: Farebox) -> None:
     Path("farebox.toml").write_text('timezone = "Asia/Tokyo"')
     assert filled.ids("--to", "2026-11-02") == [1, 2, 3]
-    assert filled.ids("--from", "2026-11-02") == [4, 5]
+    assert filled.ids("--from", "2026-11-01") == [1, 2, 3, 4, 5]
     rows = filled.json("report", "--by", "", "--interval", "day")
     assert [(row["day"], row["requests"]) for row in rows] == [("2026-11-01", 3), ("2026-11-02", 2)]
 

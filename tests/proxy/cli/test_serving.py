@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from proxy.settings import load
 from proxy.simulator.server import in_thread
 from proxy.simulator.simulator import Simulator
 
+PATIENCE_SECONDS = 60
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -38,20 +40,25 @@ class Process:
         self.said = ""
 
     def until(self, pattern: str) -> re.Match[str]:
-        """Read on until it says so. The end of its output is a failure, so nothing waits for ever."""
+        """Read on until it says so. The end of its output is a failure, and it does not have for ever."""
         assert self._process.stdout
-        for line in self._process.stdout:
-            self.said += line
-            if match := re.search(pattern, line):
-                return match
-        raise AssertionError(f"it ended with: {self.said} {self.end()}")
+        patience = threading.Timer(PATIENCE_SECONDS, self._process.kill)
+        patience.start()
+        try:
+            for line in self._process.stdout:
+                self.said += line
+                if match := re.search(pattern, line):
+                    return match
+        finally:
+            patience.cancel()
+        raise AssertionError(f"it ended without {pattern}: {self.said} {self.end()}")
 
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def end(self) -> tuple[int, str]:
         """Its exit status, and what it wrote to standard error."""
-        rest, errors = self._process.communicate(timeout=60)
+        rest, errors = self._process.communicate(timeout=PATIENCE_SECONDS)
         self.said += rest
         return self._process.returncode, errors
 
@@ -73,7 +80,7 @@ def process(folder: Path, *arguments: str) -> Iterator[Process]:
 def answer(url: str, body: object = None, **headers: str) -> tuple[Any, Any]:
     """What a server answers, whole, and its headers."""
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Authorization": "Bearer sk-1", **headers}), timeout=60) as response:
+    with urlopen(Request(url, data, {"Authorization": "Bearer sk-1", **headers}), timeout=PATIENCE_SECONDS) as response:
         return response.read(), response.headers
 
 
