@@ -184,7 +184,7 @@ class Exchange:
 
     async def _stream(self, answer: Answer, headers: list[tuple[bytes, bytes]], held: bytes, *, billed: bool) -> None:
         client = self._client
-        plain = http.find(headers, b"content-encoding") is None
+        plain = http.find(headers, b"content-encoding") in {None, b"identity"}
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
         if billed and answer.ended:  # its head is its last bytes
             await self._settle(answer)

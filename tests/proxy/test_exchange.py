@@ -149,6 +149,15 @@ def test_usage_is_asked_for_in_streams_and_undone_on_the_way_back(replica: Any) 
     run(replica, script, scenario)
 
 
+def test_usage_is_undone_also_where_the_upstream_names_its_identity_coding(replica: Any) -> None:
+    head = SSE.replace(b"\r\n\r\n", b"\r\nContent-Encoding: identity\r\n\r\n")
+    raw = head + chunked(delta("Hi", usage=None) + USAGE + DONE)
+    answer, charge = the_charge(replica, answering(raw), post(CHAT, ask(stream=True)))
+    assert answer.endswith(as_chunk(delta("Hi") + DONE) + b"0\r\n\r\n")
+    assert charge is not None
+    assert charge["cost_usd"] == COST
+
+
 def test_a_stream_whose_app_asked_for_usage_is_not_touched(replica: Any) -> None:
     stream = b"".join([delta("Hi", usage=None), USAGE, DONE])
 
