@@ -189,7 +189,7 @@ def _messages(luck: random.Random) -> Any:
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("model", "requests", "input", "cached", "output", "cost, USD"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for row in rows:
         figures = (row["requests"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
         table.add_row(row["model"] or "–", *(f"{figure:,}" for figure in figures), row["cost_usd"])
