@@ -17,6 +17,12 @@ log = logging.getLogger("farebox.cashier")
 INTERRUPTED = "interrupted"
 """Reason of a charge whose exchange was in flight when the process died."""
 
+GAPS_TOLD_CEILING = 1000
+"""Names are the apps' to invent: after so many different gaps the log has said enough, the metrics go on."""
+
+UNMETERED = "unmetered"
+"""Reason of a charge for a route that no table knows."""
+
 
 class Cashier:
     """Opens and ends exchanges. `listeners` are told of every charge once it is in the journal."""
@@ -24,6 +30,7 @@ class Cashier:
     def __init__(self, journal: Journal, book: PriceBook) -> None:
         self._journal = journal
         self._unwritten: deque[Charge] = deque()
+        self._told: set[str] = set()
         self.book = book
         self.listeners: list[Callable[[Charge], None]] = []
 
@@ -44,6 +51,7 @@ class Cashier:
             self._write_late()
         except JournalUnwritable as error:
             log.critical("the journal cannot be written (%s); charge kept: %s", error, encode(settled).decode())
+        self._tell_gap(settled)
         for listener in self.listeners:
             listener(settled)
         return settled
@@ -62,7 +70,24 @@ class Cashier:
             self.settle(call, Outcome(now, Basis.UNKNOWN, reason=INTERRUPTED))
         return len(unfinished)
 
+    def _tell_gap(self, settled: Charge) -> None:
+        """Say once, in the log, what cannot be priced or metered: money that no sum shows."""
+        gap = _gap(settled)
+        if gap is not None and gap not in self._told and len(self._told) < GAPS_TOLD_CEILING:
+            self._told.add(gap)
+            log.warning("%s", gap)
+
     def _write_late(self) -> None:
         while self._unwritten:
             self._journal.close(self._unwritten[0])
             self._unwritten.popleft()
+
+
+def _gap(settled: Charge) -> str | None:
+    """What is missing for a charge to be exact, if it is a price or a meter."""
+    if settled.unpriced:
+        units = ", ".join(settled.unpriced)
+        return f"no price for {units} of {settled.model} at tier {settled.service_tier}: recorded as unpriced"
+    if settled.outcome.reason == UNMETERED:
+        return f"no meter for {settled.call.method} {settled.call.path}: relayed, recorded with cost unknown"
+    return None

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.cashier import Cashier
+from billing.cashier import UNMETERED, Cashier
 from billing.charges import Basis, Call, Charge, Outcome
 from billing.estimates import estimated_usage, is_long
 from billing.meters.decoding import decoder
@@ -256,7 +256,7 @@ class Exchange:
         if self._outgoing.endpoint.billing is Billing.FREE:
             return Basis.FREE, None, None
         if self._outgoing.endpoint.billing is Billing.UNMETERED:
-            return Basis.UNKNOWN, None, "unmetered"
+            return Basis.UNKNOWN, None, UNMETERED
         if self._meter is not None and (reading := self._meter.close()) is not None:
             return Basis.REPORTED, reading, None
         if self._outgoing.asked.background:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from billing.attribution import Attribution
-from billing.cashier import INTERRUPTED, Cashier
+from billing.cashier import INTERRUPTED, UNMETERED, Cashier
 from billing.charges import Basis, Call, Charge, Outcome
 from billing.journal import Journal, JournalUnwritable, decode
 from billing.prices import Price, PriceBook, PriceList
@@ -154,6 +154,33 @@ def test_what_an_earlier_life_left_in_flight_is_charged_as_unknown_once(tmp_path
     assert {charge.cost_pico for charge in told} == {None}
     assert ended(journal) == ["b", "a", "d"]
     journal.shut()
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome", "said"),
+    [
+        (
+            "a unit without price",
+            Outcome(NOON, Basis.REPORTED, 200, Reading(Usage({Unit.INPUT_TEXT: 1, Unit.OUTPUT_TEXT: 1}), "gpt-4.1")),
+            "no price for output_text_tokens of gpt-4.1 at tier default: recorded as unpriced",
+        ),
+        (
+            "a route that no table knows",
+            Outcome(NOON, Basis.UNKNOWN, 200, reason=UNMETERED),
+            "no meter for POST /v1/chat/completions: relayed, recorded with cost unknown",
+        ),
+        ("nothing missing", SPENT, None),
+    ],
+)
+def test_a_gap_is_told_once(
+    journal: Journal, caplog: pytest.LogCaptureFixture, case: str, outcome: Outcome, said: str | None
+) -> None:
+    cashier = Cashier(journal, BOOK)
+    with caplog.at_level(logging.WARNING, "farebox.cashier"):
+        for ident in "abc":
+            cashier.open(call(ident))
+            cashier.settle(call(ident), outcome)
+    assert caplog.messages == ([said] if said else [])
 
 
 class Desk(RuleBasedStateMachine):
