@@ -203,8 +203,8 @@ class App:
 async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[App]:
     """A replica that serves inside the block."""
     app = App(settings, clock)
-    await app.start()
     try:
+        await app.start()
         yield app
     finally:
         await app.stop()

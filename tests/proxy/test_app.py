@@ -14,7 +14,7 @@ from billing.attribution import Attribution
 from billing.charges import Call
 from billing.journal import Journal, JournalLocked
 from billing.money import PICO_PER_USD
-from proxy.app import App, system_clock
+from proxy.app import App, running, system_clock
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 BODY = json.dumps({"id": "x", "model": "gpt-4o-mini", "choices": [], "usage": USAGE}).encode()
@@ -94,6 +94,21 @@ def test_two_replicas_cannot_share_a_journal(settings: Any) -> None:
     with pytest.raises(JournalLocked, match="FAREBOX_REPLICA"):
         App(chosen)
     first.journal.shut()
+
+
+def test_a_start_that_fails_leaves_nothing_behind(settings: Any) -> None:
+    async def scene() -> None:
+        taken = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
+        chosen = settings("http://127.0.0.1:9", console=address)
+        with pytest.raises(OSError, match="address already in use"):
+            async with running(chosen):
+                raise AssertionError("it serves on a port that is taken")
+        taken.close()
+        async with running(chosen) as app:
+            assert str(app.console_listening) == address
+
+    asyncio.run(scene())
 
 
 def test_without_its_database_service_goes_on_and_nothing_is_lost(replica: Any, tmp_path: Path) -> None:
