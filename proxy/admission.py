@@ -39,7 +39,7 @@ class Proxy:
             endpoint = endpoints.find(client.method, path)
             refusal = self._refusal(client, endpoint, path)
             if refusal is not None:
-                client.refuse(refusal, [(b"x-farebox-id", around.clock.new_id().encode())])
+                client.refuse(refusal, [(http.CALL_ID, around.clock.new_id().encode())])
                 self._count(endpoint, None, refusal.status, "free")
                 return client.written()
             try:
@@ -57,7 +57,7 @@ class Proxy:
         try:
             around.cashier.open(call)
         except JournalUnwritable:
-            client.refuse(errors.journal_unwritable(), [(b"x-farebox-id", call.id.encode())])
+            client.refuse(errors.journal_unwritable(), [(http.CALL_ID, call.id.encode())])
             self._count(endpoint, outgoing.asked.model, 503, "free")
             return
         ready = around.clock.seconds()

@@ -39,8 +39,6 @@ DRAIN_CEILING = 1000
 CLIENT_CLOSED = 499
 """The status counted for an app that hung up before its request was whole (nginx's number for it)."""
 
-_ID, _COST = b"x-farebox-id", b"x-farebox-cost-usd"
-
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -148,7 +146,7 @@ class Exchange:
             coding = decoder(http.text(answer.headers, b"content-encoding"))
             self._meter = Meter(EventStream() if streamed else WholeBody(), flavour, coding)
         headers = http.without_own(http.end_to_end(answer.headers))
-        headers.append((_ID, self._call.id.encode()))
+        headers.append((http.CALL_ID, self._call.id.encode()))
         if billed and content_type == "application/json" and not self._client.empty_answer(answer.status):
             held = await self._hold(answer, headers)
             if answer.ended:
@@ -178,7 +176,7 @@ class Exchange:
         self.arrived_at = self._around.clock.seconds()
         charge = await self._settle(answer)
         if charge.cost_pico is not None:
-            headers.append((_COST, usd_from_pico(charge.cost_pico).encode()))
+            headers.append((http.COST, usd_from_pico(charge.cost_pico).encode()))
         headers = http.replaced(headers, b"content-length", b"%d" % len(body))
         self._client.start(answer.status, answer.reason, headers, body)
 
@@ -280,7 +278,7 @@ class Exchange:
         return Reading(usage, model, seen.service_tier, seen.id)
 
     def _refuse(self, refusal: errors.Refusal) -> int:
-        self._client.refuse(refusal, [(_ID, self._call.id.encode())])
+        self._client.refuse(refusal, [(http.CALL_ID, self._call.id.encode())])
         return refusal.status
 
     async def _broken_off(self, error: BrokenOff) -> int:

@@ -23,6 +23,9 @@ HOP_BY_HOP = frozenset(
 OWN = b"x-farebox-"
 """Prefix of Farebox's own headers: removed from requests, added to answers."""
 
+CALL_ID, COST = b"x-farebox-id", b"x-farebox-cost-usd"
+"""What answers carry: the call's id, and its exact cost where it is known before the head leaves."""
+
 
 def find(headers: Headers, name: bytes) -> bytes | None:
     """The first value of a header; `name` in lower case."""
