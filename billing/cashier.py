@@ -1,4 +1,4 @@
-"""The cashier: the one desk where exchanges are opened, settled and released, each exactly once.
+"""The cashier: the one desk where exchanges are authorised, opened, settled and released, each exactly once.
 
 Everything here is synchronous: between a decision and its record there is no `await`.
 """
@@ -6,8 +6,11 @@ Everything here is synchronous: between a decision and its record there is no `a
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
+from billing.balances import Balances
+from billing.budgets import Shortage
 from billing.charges import Basis, Call, Charge, Outcome, charge
 from billing.journal import Journal, JournalUnwritable, encode
 from billing.prices import PriceBook
@@ -25,19 +28,43 @@ UNMETERED = "unmetered"
 
 
 class Cashier:
-    """Opens and ends exchanges. `listeners` are told of every charge once it is in the journal."""
+    """Opens and ends exchanges. `listeners` are told of every charge once it is in the journal, `freed` whenever a
+    hold has gone."""
 
-    def __init__(self, journal: Journal, book: PriceBook) -> None:
+    def __init__(self, journal: Journal, book: PriceBook, balances: Balances) -> None:
         self._journal = journal
+        self._balances = balances
         self._unwritten: deque[Charge] = deque()
         self._told: set[str] = set()
         self.book = book
         self.listeners: list[Callable[[Charge], None]] = []
+        self.freed: list[Callable[[], None]] = []
 
-    def open(self, call: Call) -> None:
-        """Record a call before its first byte leaves. Raises JournalUnwritable: then it must not leave."""
-        self._write_late()
-        self._journal.open(call)
+    def open(self, call: Call) -> Shortage | None:
+        """Hold `call.held_pico` on the call's budgets and record it, before its first byte leaves.
+
+        Returns the budget that is short, if one is: then nothing was held, and it must not leave. Nor when this
+        raises JournalUnwritable.
+        """
+        if shortage := self._balances.authorise(call):
+            return shortage
+        try:
+            self._write_late()
+            self._journal.open(call)
+        except JournalUnwritable:
+            self._let_go(call)
+            raise
+        return None
+
+    def top_up(self, call: Call, more_pico: int) -> Call:
+        """Hold more for an open call that spends more than was held for it; the call as it is held now."""
+        topped = replace(call, held_pico=call.held_pico + more_pico)
+        self._balances.top_up(call, more_pico)
+        try:
+            self._journal.open(topped)
+        except JournalUnwritable as error:
+            log.warning("the raised hold of %s is not written: %s", call.id, error)
+        return topped
 
     def settle(self, call: Call, outcome: Outcome) -> Charge:
         """Price an ended exchange and record its charge. Never refuses: the money is already gone.
@@ -51,7 +78,9 @@ class Cashier:
             self._write_late()
         except JournalUnwritable as error:
             log.critical("the journal cannot be written (%s); charge kept: %s", error, encode(settled).decode())
+        self._balances.settle(settled)
         self._tell_gap(settled)
+        self._tell_freed()
         for listener in self.listeners:
             listener(settled)
         return settled
@@ -62,6 +91,7 @@ class Cashier:
             self._journal.release(call.id)
         except JournalUnwritable as error:
             log.warning("release of %s not written (%s): it will be charged as unknown", call.id, error)
+        self._let_go(call)
 
     def settle_interrupted(self, now: datetime) -> int:
         """Settle what an earlier life left in flight, with cost unknown; return how many there were."""
@@ -69,6 +99,14 @@ class Cashier:
         for call in unfinished:
             self.settle(call, Outcome(now, Basis.UNKNOWN, reason=INTERRUPTED))
         return len(unfinished)
+
+    def _let_go(self, call: Call) -> None:
+        self._balances.release(call.id)
+        self._tell_freed()
+
+    def _tell_freed(self) -> None:
+        for freed in self.freed:
+            freed()
 
     def _tell_gap(self, settled: Charge) -> None:
         """Say once, in the log, what cannot be priced or metered: money that no sum shows."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from billing.attribution import Attribution
 from billing.model_names import parse
-from billing.prices import PriceBook, tier_name
+from billing.prices import PriceBook, Rated, tier_name
 from billing.rating import Line
 from billing.usage import Reading, Usage
 
@@ -25,7 +25,9 @@ class Basis(StrEnum):
 class Call:
     """What is known of an exchange when it is admitted, before its first byte leaves. No content.
 
-    `path` is the endpoint's template; `requested_tier` what the body asked for, before OpenAI chose.
+    `path` is the endpoint's template; `requested_tier` what the body asked for, before OpenAI chose. `held_pico` is
+    what was held for it on its budgets: what an unknown cost counts as there. `hold` says what that figure is: the
+    most the call can cost (`bound`), what such calls cost (`expected`), or the model's own maximum (`maximum`).
     """
 
     id: str
@@ -38,6 +40,8 @@ class Call:
     requested_model: str | None = None
     requested_tier: str | None = None
     streamed: bool = False
+    held_pico: int = 0
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +80,36 @@ class Charge:
 
 def charge(call: Call, outcome: Outcome, book: PriceBook) -> Charge:
     """The charge for an ended exchange: its reading at the price of the model that answered, at the tier that
-    was served (both as requested where the answer does not say), on the UTC day the call was admitted."""
+    was served (both as requested where the answer does not say), on the UTC day the call was admitted. What other
+    models used for the same answer is rated at theirs, and is part of the charge's usage and lines."""
     reading = outcome.reading or Reading(Usage())
     model = reading.model or call.requested_model
     tier = tier_name(reading.service_tier or call.requested_tier)
-    rated = book.rate(reading.usage, model or "", tier, call.started_at)
+    parts = [rated(reading, model, tier, call, book)]
+    parts += [rated(part, part.model, part.service_tier, call, book) for part in reading.besides]
+    lines = tuple(line for each in parts for line in each.lines)
+    unpriced = sum((each.unpriced for each in parts), Usage())
     return Charge(
         call,
         outcome,
         model=model,
         base_model=parse(model).base_model if model else None,
         service_tier=tier,
-        usage=reading.usage,
-        lines=rated.lines,
-        unpriced=rated.unpriced,
-        cost_pico=_cost(outcome.basis, rated.cost_pico, nothing_priced=bool(rated.unpriced) and not rated.lines),
+        usage=sum((part.usage for part in reading.besides), reading.usage),
+        lines=lines,
+        unpriced=unpriced,
+        cost_pico=_cost(
+            outcome.basis, sum(line.cost_pico for line in lines), nothing_priced=bool(unpriced) and not lines
+        ),
         price_book=book.version,
         remarks={"reasoning_tokens": reading.reasoning_tokens} if reading.reasoning_tokens else {},
     )
+
+
+def rated(part: Reading, model: str | None, tier: str | None, call: Call, book: PriceBook) -> Rated:
+    """A reading at its model's price; a variant has a row of its own, under the model's undated name."""
+    name = f"{parse(model or '').base_model} {part.variant}" if part.variant else model or ""
+    return book.rate(part.usage, name, tier, call.started_at)
 
 
 def _cost(basis: Basis, cost_pico: int, *, nothing_priced: bool) -> int | None:

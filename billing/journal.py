@@ -7,7 +7,7 @@ was written survives the death of the process at any instant, and a torn one is 
 
 import fcntl
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -88,7 +88,8 @@ class Journal:
             "SELECT body FROM records WHERE kind = 0 AND id NOT IN (SELECT id FROM records WHERE kind <> 0)"
             " ORDER BY seq"
         )
-        return [msgspec.json.decode(body, type=Call) for (body,) in rows]
+        calls = [msgspec.json.decode(body, type=Call) for (body,) in rows]
+        return list({call.id: call for call in calls}.values())  # of a call that was opened anew, the last
 
     def closed(self, limit: int) -> Closed | None:
         """The oldest ended exchanges that are not posted yet, in order; None when there are none."""
@@ -99,6 +100,13 @@ class Journal:
         if not rows:
             return None
         return Closed(tuple(decode(body) for _, kind, body in rows if kind == CLOSE), rows[-1][0])
+
+    def waiting(self) -> Iterator[Charge]:
+        """The charges that are not posted yet."""
+        rows = self._db.execute(
+            "SELECT body FROM records WHERE seq > ? AND kind = ? ORDER BY seq", (self._read_through, CLOSE)
+        )
+        return (decode(body) for (body,) in rows.fetchall())
 
     def find(self, call_id: str) -> Charge | None:
         """The charge of an ended exchange that has not been posted yet."""

@@ -13,6 +13,10 @@ One `[[price]]` is a model from a day on, in US dollars as decimal strings (or i
     flex = "1/2"                                                     # or as an exact multiple of standard
     priority = { times = "2", long = false }                         # the multiple, without long context
 
+What is listed by more than its model has a row for each variant, named after it: `image = "0.12"` (for one image) in
+`model = "dall-e-3 hd 1024x1792"`, `video_second = "0.5"` in `model = "sora-2-pro 1024p"`, and the tariff of
+`/decisions` in `model = "gpt-6-luna decisions"`.
+
 A tier that is not written has no price. Where a row has no cached price, cached tokens cost what the row's
 plain input costs, as OpenAI's list means by "-"; cache writes without a price stay unpriced. A tier without
 long-context rates of a model that has them leaves long calls unpriced. `[aliases]` gives models further
@@ -62,6 +66,8 @@ _KEYS = {key: (unit, 1_000_000) for key, unit in _PER_MILLION.items()} | {
     "audio_minute": (Unit.AUDIO_SECONDS, 60),
     "session_minute": (Unit.SESSION_SECONDS, 60),
     "training_hour": (Unit.TRAINING_SECONDS, 3_600),
+    "image": (Unit.IMAGES, 1),
+    "video_second": (Unit.VIDEO_SECONDS, 1),
 }
 _TOOLS = {
     "web_search": (Unit.WEB_SEARCH_CALLS, 1_000),

@@ -5,12 +5,14 @@ in order of authority (the user's own, ours, genai-prices). `find` is a pure fun
 What has no row has no price: a name is never priced by a neighbour that happens to share its beginning.
 """
 
+import contextlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby, pairwise
+from typing import cast
 
 from billing.model_names import parse
 from billing.rating import Line, Rate, rate_usage
@@ -22,6 +24,8 @@ STANDARD = "default"
 TIERS = (STANDARD, "batch", "flex", "priority", "ultrafast")
 
 _TIER_ALIASES = {None: STANDARD, "": STANDARD, "auto": STANDARD, "standard": STANDARD, "fast": "priority"}
+_NOT_ASKED = object()
+
 _FOUND_CEILING = 4096
 
 
@@ -143,13 +147,14 @@ class PriceBook:
         answer to the next list.
         """
         asked = (model, tier_name(tier), at.date())
-        if asked in self._found:
-            return self._found[asked]
+        if (known := self._found.get(asked, _NOT_ASKED)) is not _NOT_ASKED:  # also asked from threads
+            return cast("Price | None", known)
         names = _names(model)
         found = next((p for book in self.lists if (p := book.find(names, asked[1], asked[2]))), None)
         self._found[asked] = found
         if len(self._found) > _FOUND_CEILING:  # names are the client's to invent
-            self._found.popitem(last=False)
+            with contextlib.suppress(KeyError):
+                self._found.popitem(last=False)
         return found
 
     def history(self, model: str) -> tuple[tuple[str, Price], ...]:

@@ -3,19 +3,22 @@
 Nothing here is on the request path. One code path for every database SQLAlchemy speaks to; SQLite so far.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Integer, Select, Table, and_, cast, event, func, select
+from sqlalchemy import Connection, Integer, Select, Table, and_, case, cast, event, func, inspect, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 
+from billing.alert_log import AlertLog
 from billing.charges import Charge
+from billing.registry import Registry
 from billing.tables import QUARTER_HOUR_SECONDS, ChargeRow, record_of, row_of
+from billing.windows import BEGINNING
 
 CHARGES: Table = ChargeRow.__table__  # type: ignore[attr-defined]
 
@@ -69,6 +72,22 @@ class Total:
     unknown: int
 
 
+_SCOPED = {
+    "team": "team", "key": "key", "project": "project", "user": "user", "model": "requested_model", "tags": "tags",
+}  # fmt: skip
+"""The dimensions that a scope can name, and their columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the charges of callers alike count as on budgets, in picodollars; `unknown_pico` is the part of it that
+    stands for calls whose cost is not known: what was held for them."""
+
+    values: Mapping[str, Any]
+    spent_pico: int
+    unknown_pico: int
+
+
 class Store:
     """One ledger database."""
 
@@ -81,11 +100,14 @@ class Store:
             json_deserializer=msgspec.json.decode,
         )
         event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        self.registry = Registry(self._engine)
+        self.alerts = AlertLog(self._engine)
 
     async def create(self) -> None:
-        """Make the tables that are not there yet."""
+        """Make the tables and columns that are not there yet."""
         async with self._engine.begin() as connection:
             await connection.run_sync(SQLModel.metadata.create_all)
+            await connection.run_sync(_add_columns)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -143,6 +165,35 @@ class Store:
             rows = (await connection.execute(sums)).all()
         return [_total(tuple(row), len(columns), by_time=by_time) for row in rows]
 
+    async def spent(self, by: Collection[str], since: datetime, until: datetime) -> list[Spent]:
+        """What the charges admitted in [since, until) count as on budgets, by the dimensions of scopes named."""
+        columns = {name: CHARGES.c[column] for name, column in _SCOPED.items() if name in by}
+        conditions = Narrowing(since, until).conditions() if since > BEGINNING else []
+        counted = func.coalesce(CHARGES.c.cost_pico, CHARGES.c.held_pico, 0)
+        unknown = case((CHARGES.c.cost_pico.is_(None), counted), else_=0)
+        sums = [func.coalesce(func.sum(part), 0) for it in (counted, unknown) for part in (it // _MICRO, it % _MICRO)]
+        query = select(*columns.values(), *sums).where(and_(True, *conditions)).group_by(*columns.values())
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        found = []
+        for row in rows:
+            whole, rest, whole_unknown, rest_unknown = map(int, row[len(columns) :])
+            values = dict(zip(columns, row, strict=False))
+            found.append(Spent(values, whole * _MICRO + rest, whole_unknown * _MICRO + rest_unknown))
+        return found
+
+    async def expected(self, since: datetime, limit: int) -> list[dict[str, Any]]:
+        """The newest charges of calls that were held by expectation and whose cost is known."""
+        columns = [CHARGES.c[name] for name in ("operation", "requested_model", "hold", "cost_pico", "lines")]
+        query = (
+            select(*columns)
+            .where(CHARGES.c.hold == "expected", CHARGES.c.cost_pico.is_not(None), *Narrowing(since).conditions())
+            .order_by(CHARGES.c.quarter_hour.desc())
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(query)).mappings()]
+
     async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
         """Sums of every unit by the named dimensions: (…values, unit) → quantity."""
         each = func.json_each(CHARGES.c.usage).table_valued("key", "value", name="each")
@@ -194,6 +245,16 @@ def fold(totals: Iterable[Total]) -> Total:
 def _total(row: tuple[Any, ...], columns: int, *, by_time: bool) -> Total:
     requests, whole, rest, *others = map(int, row[columns + by_time :])
     return Total(row[:columns], row[columns] if by_time else None, requests, whole * _MICRO + rest, *others)
+
+
+def _add_columns(connection: Connection) -> None:
+    """Give a table of an earlier version the columns that have come since; they are null in its rows."""
+    for table in SQLModel.metadata.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
 def _dimension(name: str) -> Any:

@@ -69,6 +69,8 @@ class ChargeRow(SQLModel, table=True):
     response_id: str | None = None
     upstream_request_id: str | None = None
     replica: str
+    held_pico: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    hold: str | None = None
 
 
 _OUTPUT_TOKENS = frozenset({Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE})
@@ -123,6 +125,8 @@ def row_of(charge: Charge) -> dict[str, Any]:
         "response_id": outcome.reading.response_id if outcome.reading else None,
         "upstream_request_id": outcome.upstream_request_id,
         "replica": call.replica,
+        "held_pico": call.held_pico,
+        "hold": call.hold,
     }
 
 

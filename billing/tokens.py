@@ -57,6 +57,14 @@ def count_output(text: str, model: str) -> int:
     return count(text, encoding_name(model)[0])
 
 
+def image_ceiling(model: str) -> int | None:
+    """The most tokens that an image can be to a model; None where its family has no such bound."""
+    base = model_names.parse(model).base
+    if not _BOUNDED_IMAGES.match(base):
+        return None
+    return next(at_most for family, _, at_most in _IMAGES if family.match(base))
+
+
 _REASONING = re.compile(r"(?!gpt-5(?:\.\d+)?-chat)(?:o\d|gpt-[56](?:\.\d+)?|codex-mini|computer-use)(?:-.*)?")
 
 _IMAGES = tuple(
@@ -79,6 +87,9 @@ _IMAGES = tuple(
 )
 """The first family that a base model's name begins with: tokens of an image at low detail, and of the largest at
 any other (OpenAI's guide to images). An image's size is not looked up."""
+
+_BOUNDED_IMAGES = re.compile(r"(?:chatgpt|gpt)-4|o[134](?:-|$)|gpt-5(?:-|$)|computer-use")
+"""Families that scale every image down to a published budget; newer ones take an `original` as it is."""
 
 _ITEM = 10
 """What surrounds a tool call, its output, or any other item that is no message (recorded: 7 to 15)."""

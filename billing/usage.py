@@ -107,7 +107,10 @@ class Reading:
     """What a meter read from one answer: the usage, and who OpenAI says served it.
 
     `model` and `service_tier` are None where the answer does not say; `reasoning_tokens` is a remark (they
-    are part of the text output already).
+    are part of the text output already). `variant` is what else the list prices by: an image's quality and size
+    (`hd 1024x1792`), a video's resolution (`1080p`), an endpoint with a tariff of its own (`decisions`); its rates
+    stand in a row of the model's name and the variant. `besides` is what other models used for the same answer
+    (an image made inside a response, the graders of an evaluation).
     """
 
     usage: Usage
@@ -115,3 +118,5 @@ class Reading:
     service_tier: str | None = None
     response_id: str | None = None
     reasoning_tokens: int = 0
+    variant: str = ""
+    besides: "tuple[Reading, ...]" = ()

@@ -5,6 +5,11 @@ from zoneinfo import ZoneInfo
 
 INTERVALS = ("hour", "day", "month")
 
+BUDGET_WINDOWS = ("day", "week", "month", "total")
+
+BEGINNING, END = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""Of the window `total`."""
+
 _QUARTER = timedelta(minutes=15)
 """Clocks are set on whole quarter hours, and by half an hour in some zones."""
 
@@ -22,15 +27,19 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
 
 
 def window(name: str, now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The current `hour`, `day` or `month` of a zone, as UTC moments [since, until).
+    """The current `hour`, `day`, `week` (from Monday), `month` or `total` of a zone, as UTC moments [since, until).
 
     Raises KeyError for another name.
     """
     if name == "hour":
         return _hour(now, zone)
+    if name == "total":
+        return BEGINNING, END
     today = now.astimezone(zone).date()
+    monday = today - timedelta(days=today.weekday())
     first, last = {
         "day": (today, today + timedelta(days=1)),
+        "week": (monday, monday + timedelta(days=7)),
         "month": (today.replace(day=1), (today.replace(day=1) + timedelta(days=32)).replace(day=1)),
     }[name]
     return _midnight(first, zone), _midnight(last, zone)

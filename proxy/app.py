@@ -8,30 +8,42 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import count
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing.balances import Balances
 from billing.cashier import Cashier
+from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
+from billing.following import Follower
 from billing.journal import Journal
+from billing.keys import Key, Name
 from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
+from billing.registry import Directory
 from billing.store import Narrowing, Store
 from billing.vocabularies import preload
 from billing.windows import window
 from proxy.admission import Proxy
-from proxy.console.api import Api
+from proxy.authorisation import Authorisation
+from proxy.console import offer
 from proxy.console.server import Console
 from proxy.exchange import Clock, Surroundings
+from proxy.identity import Keyring
+from proxy.lookout import Lookout
 from proxy.metrics import COST_LABELS, TOKEN_LABELS, Metrics
 from proxy.relay import AppServer
 from proxy.settings import Address, Settings
 from proxy.upstream import Upstream
 
 SPEND_REFRESH_SECONDS = 5.0
+FOLLOW_SECONDS = 0.25
+"""How often a replica asks what operators have changed."""
+
+FIRST_READING_SECONDS = 5.0
 SPEND_TIMEOUT_SECONDS = 3.0
 LEDGER_RETRY_SECONDS = 1.0
 CONNECTIONS_BACKLOG = 1024
@@ -62,11 +74,25 @@ class App:
         self.book = price_book(settings.prices)
         self.journal = Journal(settings.journal / _folder_name(self.replica))
         self.store = Store(settings.database)
-        self.cashier = Cashier(self.journal, self.book)
+        self.balances = Balances(settings.timezone)
+        self.cashier = Cashier(self.journal, self.book, self.balances)
         self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
-        self._around = Surroundings(settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics)
-        self._proxy = Proxy(self._around, self.replica)
         self._poster = Poster(self.journal, self.store)
+        self._follower = Follower(
+            self.store, self.journal, self._poster, self.balances, settings.timezone, self._clock.now,
+            self.journal.folder / "directory.json",
+        )  # fmt: skip
+        self.authorisation = Authorisation(
+            settings, self.cashier, self.balances, self.book, self.metrics, self._clock.seconds
+        )
+        self._around = Surroundings(
+            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics, self.authorisation
+        )
+        self._proxy = Proxy(self._around, self.replica)
+        self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
+        self.cashier.listeners.append(self._lookout.watch.charged)
+        self.authorisation.refused.append(self._lookout.watch.refused)
+        self._proxy.dead_key_tried = self._lookout.watch.dead_key_tried
         self.ledger_ready = False
         """Whether the ledger is there and the counters stand where it ends."""
         self._spend_at = float("-inf")
@@ -81,10 +107,23 @@ class App:
         if interrupted := self.cashier.settle_interrupted(self._booted_at):
             log.warning("%d calls were in flight when the last process ended; charged as unknown", interrupted)
         self.cashier.listeners.append(self.metrics.charged)
+        self._follower.listeners.append(self._follow)
+        await self._first_reading()
         preload()  # now, since building an encoder would hold up the loop later
         server = AppServer(self._proxy.handle)
         console = Console(
-            Api(self.store, self.journal, self.settings.timezone, self._clock.now),
+            offer.apis(
+                self.store,
+                self.journal,
+                self.settings.timezone,
+                self._clock.now,
+                self.book,
+                self.authorisation,
+                self.balances,
+                lambda: self.directory,
+                self._lookout.channels,
+            ),
+            offer.PATHS,
             self.metrics,
             admin_token=self.settings.admin_token,
             ready=self._problem,
@@ -94,7 +133,12 @@ class App:
         self.console_listening = await self._listen(
             web.AppRunner(console.application(), access_log=None), self.settings.console
         )
-        self._tasks = [asyncio.create_task(self._keep_ledger())]
+        beside = (
+            self._keep_ledger(),
+            self._keep_following(),
+            self._lookout.run(lambda: self.balances.positions(self._clock.now()), lambda: self.directory),
+        )
+        self._tasks = [asyncio.create_task(task) for task in beside]
 
     async def stop(self) -> None:
         """Take no new calls, let open ones finish for a while, settle the rest, post, close."""
@@ -131,6 +175,11 @@ class App:
         """Answers that are read on though their app has left."""
         return self._around.draining
 
+    @property
+    def directory(self) -> Directory:
+        """What operators decided, as it is in force here."""
+        return self._follower.directory
+
     # What runs beside the calls
 
     async def _keep_ledger(self) -> None:
@@ -148,15 +197,53 @@ class App:
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
         await self._poster.run()
 
+    async def _first_reading(self) -> None:
+        """Know keys and budgets before the first call; where the database is away, those of the last life."""
+        try:
+            async with asyncio.timeout(FIRST_READING_SECONDS):
+                await self.store.create()
+                await self._follower.step()
+        except (*TROUBLES, TimeoutError) as error:
+            log.warning("keys and budgets cannot be read from the ledger's database: %s", error)
+            if directory := self._follower.remembered():
+                self._follow(directory)
+
+    async def _keep_following(self) -> None:
+        """Put in force what operators change, and let stale holds go, for ever."""
+        away = False
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                await self._follower.step()
+                away = False
+            except TROUBLES as error:
+                if not away:
+                    log.warning("changes of keys and budgets cannot be read: %s", error)
+                away = True
+            stale = self._clock.now() - timedelta(seconds=self.settings.hold_seconds)
+            if expired := self.balances.expire(stale):
+                log.warning("%d holds expired, the first of call %s", len(expired), expired[0])
+                self.authorisation.turnstile.freed()
+
+    def _follow(self, directory: Directory) -> None:
+        """Put a directory in force."""
+        self._proxy.keyring = Keyring.of(directory.all(Key), directory.all(Name))
+        self.authorisation.follow(directory, balances_known=self._follower.ready)
+
     async def _resume_counters(self) -> None:
         earlier = Narrowing(until=self._booted_at, equal=(("replica", self.replica),))
         costs = [(total.group, total.cost_pico) for total in await self.store.totals(COST_LABELS, earlier)]
         tokens = await self.store.quantities(TOKEN_LABELS[:-1], earlier)
+        since = self._booted_at - timedelta(days=REMEMBERED_DAYS)
+        for row in await self.store.expected(since, REMEMBERED_CHARGES):
+            self.authorisation.expectations.learn_row(row)
         self.metrics.resume(costs, tokens.items())
 
     async def _refresh(self) -> bool:
         """Bring the gauges up to date for a scrape; False while the counters are not ready."""
         now = self._clock.now()
+        self.metrics.show_budgets(self.balances.positions(now))
+        self.metrics.show_retiring(self._lookout.retiring)
         self.metrics.show_journal(self.journal.pending(), self.journal.oldest_pending(), now)
         if self.ledger_ready and self._clock.seconds() - self._spend_at > SPEND_REFRESH_SECONDS:
             try:
@@ -179,7 +266,12 @@ class App:
     async def _end_tasks(self) -> None:
         """End what runs beside the calls, not in the middle of the database's work unless that never ends."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DATABASE_PATIENCE_SECONDS), self._poster.working:
+            async with (
+                asyncio.timeout(DATABASE_PATIENCE_SECONDS),
+                self._follower.working,
+                self._lookout.at_rest(),
+                self._poster.working,
+            ):
                 for task in self._tasks:
                     task.cancel()
         for task in self._tasks:

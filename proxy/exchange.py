@@ -6,25 +6,23 @@ aiohttp does not cancel its handlers, and the answer is read on.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.cashier import UNMETERED, Cashier
+from billing.allowances import Allowance
+from billing.cashier import Cashier
 from billing.charges import Basis, Call, Charge, Outcome
-from billing.estimates import estimated_usage, is_long
-from billing.meters.decoding import decoder
-from billing.meters.flavours import Answered
-from billing.meters.framings import EventStream, WholeBody
-from billing.meters.meter import Meter
 from billing.money import usd_from_pico
-from billing.usage import Reading
 from proxy import errors
 from proxy import headers as http
-from proxy.asked import Asked, printable
+from proxy.accounting import Accounting
+from proxy.asked import printable
+from proxy.authorisation import Authorisation
 from proxy.connection import Answer, BrokenOff
-from proxy.endpoints import Billing, Endpoint
+from proxy.endpoints import Billing
 from proxy.metrics import Metrics
+from proxy.outgoing import Outgoing
 from proxy.relay import Client, ClientBrokeOff
 from proxy.rewriting import UsageRemover
 from proxy.settings import Settings
@@ -49,18 +47,6 @@ class Clock:
     new_id: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A request as it will be sent. `kept` is what of the app's body was read and can be counted."""
-
-    endpoint: Endpoint
-    asked: Asked
-    kept: bytes
-    head: bytes
-    body: bytes | AsyncIterator[bytes]
-    usage_added: bool
-
-
 @dataclass(slots=True, eq=False)
 class Surroundings:
     """What every exchange of a replica shares, and what it can see of the others."""
@@ -70,6 +56,7 @@ class Surroundings:
     upstream: Upstream
     cashier: Cashier
     metrics: Metrics
+    authorisation: Authorisation
     open: "set[Exchange]" = field(default_factory=set)
     draining: int = 0
 
@@ -77,19 +64,28 @@ class Surroundings:
 class Exchange:
     """One request and its answer, from admission to settlement."""
 
-    def __init__(self, around: Surroundings, client: Client, outgoing: Outgoing, call: Call) -> None:
+    def __init__(
+        self, around: Surroundings, client: Client, outgoing: Outgoing, call: Call, allowance: Allowance | None = None
+    ) -> None:
         self._around = around
         self._client = client
         self._outgoing = outgoing
         self._call = call
-        self._meter: Meter | None = None
+        self._accounting = Accounting(outgoing)
+        self._allowance = allowance
         self._answer: Answer | None = None
+        self._paid_characters = allowance.step_characters if allowance else 0
         self._charge: Charge | None = None
         self._released = False
         self._given_up: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.arrived_at: float | None = None
         """When the answer's head had come, or all of an answer that was held."""
+
+    @property
+    def charge(self) -> Charge | None:
+        """What was charged, once it was."""
+        return self._charge
 
     @property
     def basis(self) -> Basis:
@@ -140,13 +136,14 @@ class Exchange:
         billed = 200 <= answer.status < 300
         content_type = (http.text(answer.headers, b"content-type") or "").partition(";")[0].strip().lower()
         streamed = content_type == "text/event-stream"
-        if not billed:
+        if billed:
+            self._accounting.begin(answer, streamed=streamed)
+        else:
             self._release()
-        elif flavour := self._outgoing.endpoint.flavour:
-            coding = decoder(http.text(answer.headers, b"content-encoding"))
-            self._meter = Meter(EventStream() if streamed else WholeBody(), flavour, coding)
         headers = http.without_own(http.end_to_end(answer.headers))
         headers.append((http.CALL_ID, self._call.id.encode()))
+        if self._outgoing.output_cap is not None:
+            headers.append((http.OUTPUT_CAP, b"%d" % self._outgoing.output_cap))
         if billed and content_type == "application/json" and not self._client.empty_answer(answer.status):
             held = await self._hold(answer, headers)
             if answer.ended:
@@ -186,6 +183,8 @@ class Exchange:
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
         if billed and answer.ended:  # its head is its last bytes
             await self._settle(answer)
+        if self._allowance is not None:  # it may end early
+            headers = [header for header in headers if header[0].lower() != b"content-length"]
         client.start(answer.status, answer.reason, headers, held)
         while not answer.ended:
             try:
@@ -197,17 +196,38 @@ class Exchange:
             self._feed(piece)
             if remover is not None:
                 piece = remover.feed(piece) + (remover.close() if answer.ended else b"")
-            if billed and (answer.ended or (self._meter is not None and self._meter.finished)):
+            if billed and (answer.ended or self._accounting.finished):
                 await self._settle(answer)
+            if self._outgrown() and (end := piece.rfind(b"\n\n")) >= 0:
+                await self._cut(answer, piece[: end + 2])
+                break
             if piece:
                 await client.send(piece)
         if billed:
             await self._settle(answer)
         client.finish()
 
+    def _outgrown(self) -> bool:
+        """Whether the answer has outgrown its hold and may not go on; where it may, the hold is raised."""
+        allowance = self._allowance
+        if allowance is None or self._charge or self._accounting.visible_characters <= self._paid_characters:
+            return False
+        raised = self._around.authorisation.raise_hold(self._call, allowance.step_pico)
+        if raised is None:
+            return True
+        self._call = raised
+        self._paid_characters += allowance.step_characters
+        return False
+
+    async def _cut(self, answer: Answer, last: bytes) -> None:
+        """End a stream after a whole event because its budget is spent: with an error that SDKs understand."""
+        answer.abort()
+        await self._settle(answer, "budget_spent")
+        await self._client.send(last + errors.budget_spent().event(self._call.operation))
+
     def _feed(self, piece: bytes) -> None:
-        if self._meter is not None and self._charge is None:
-            self._meter.feed(piece)
+        if self._charge is None:
+            self._accounting.feed(piece)
 
     # The end
 
@@ -215,7 +235,7 @@ class Exchange:
         """Record the charge, once; every later call gets the same one."""
         if self._charge is not None:
             return self._charge
-        basis, reading, reason = await self._account(why)
+        basis, reading, reason = await self._accounting.close(why)
         return self._charged(
             Outcome(
                 self._around.clock.now(),
@@ -248,34 +268,6 @@ class Exchange:
             self._client.break_off()
             return 500
         return self._refuse(errors.internal())
-
-    async def _account(self, why: str) -> tuple[Basis, Reading | None, str | None]:
-        """What the exchange used, where that is known from, and why it is not reported if it is not."""
-        if self._outgoing.endpoint.billing is Billing.FREE:
-            return Basis.FREE, None, None
-        if self._outgoing.endpoint.billing is Billing.UNMETERED:
-            return Basis.UNKNOWN, None, UNMETERED
-        if self._meter is not None and (reading := self._meter.close()) is not None:
-            return Basis.REPORTED, reading, None
-        if self._outgoing.asked.background:
-            return Basis.UNKNOWN, None, "usage_later"
-        reading = await self._estimate()
-        return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
-
-    async def _estimate(self) -> Reading | None:
-        seen = self._meter.seen() if self._meter is not None else Answered()
-        output = self._meter.text() if self._meter is not None else ""
-        model = seen.model or self._outgoing.asked.model
-        body = self._outgoing.kept
-        if model is None or not self._outgoing.asked.readable:
-            return None
-        if is_long(body, output):
-            usage = await asyncio.to_thread(estimated_usage, self._call.operation, body, output, model)
-        else:
-            usage = estimated_usage(self._call.operation, body, output, model)
-        if usage is None:
-            return None
-        return Reading(usage, model, seen.service_tier, seen.id)
 
     def _refuse(self, refusal: errors.Refusal) -> int:
         self._client.refuse(refusal, [(http.CALL_ID, self._call.id.encode())])

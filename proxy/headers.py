@@ -24,6 +24,7 @@ OWN = b"x-farebox-"
 """Prefix of Farebox's own headers: removed from requests, added to answers."""
 
 CALL_ID, COST = b"x-farebox-id", b"x-farebox-cost-usd"
+OUTPUT_CAP = b"x-farebox-output-cap"
 """What answers carry: the call's id, and its exact cost where it is known before the head leaves."""
 
 

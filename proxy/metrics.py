@@ -1,12 +1,13 @@
 """Metrics for Prometheus. Money is summed in integer picodollars and becomes a float only when it is shown."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from billing.budgets import Position
 from billing.charges import Basis, Charge
 from billing.money import PICO_PER_USD
 
@@ -100,6 +101,33 @@ class Metrics:
         )
         self.pending = Gauge("farebox_journal_pending_records", "Ended calls that wait for the ledger.", registry=new)
         self.lag = Gauge("farebox_journal_lag_seconds", "Age of the oldest ended call that waits.", registry=new)
+        self.budget_limit, self.budget_spent, self.budget_held, self.budget_overrun = (
+            self._sums(f"farebox_budget_{what}_usd", text, ("budget",), per=PICO_PER_USD, gauge=True)
+            for what, text in (
+                ("limit", "The limit of a budget."),
+                ("spent", "Spent in a budget's current window; what is not known counts as what was held for it."),
+                ("held", "Held for calls under way."),
+                ("overrun", "Spent past a budget's limit in its current window."),
+            )
+        )
+        self.budget_reset = self._sums(
+            "farebox_budget_reset_timestamp_seconds", "When a budget's next window begins.", ("budget",), gauge=True
+        )
+        self.budget_refusals = Counter(
+            "farebox_budget_refusals", "Calls refused because a budget had not enough left.", ("budget",), registry=new
+        )
+        self.alerts = Counter(
+            "farebox_alerts",
+            "Alerts raised, and how their delivery went.",
+            ("alert", "channel", "result"),
+            registry=new,
+        )
+        self.retires = self._sums(
+            "farebox_model_retires_timestamp_seconds",
+            "When a model in your traffic is shut down.",
+            ("model",),
+            gauge=True,
+        )
         Info("farebox_build", "This build.", registry=new).info({"version": version, "price_book": price_book})
 
     def charged(self, charge: Charge) -> None:
@@ -141,6 +169,19 @@ class Metrics:
         self.spend.values = {labels: amount for labels, amount in self.spend.values.items() if labels[0] != window}
         for (team, base), amount in totals:
             self.spend.add((window, team or "", self.bounded("base_model", base)), amount)
+
+    def show_retiring(self, ends: Mapping[str, datetime]) -> None:
+        """Set when models that are in the traffic retire."""
+        self.retires.values = {(self.bounded("model", name),): int(end.timestamp()) for name, end in ends.items()}
+
+    def show_budgets(self, positions: Iterable[Position]) -> None:
+        """Set the budgets' gauges."""
+        shown = {(position.budget.name,): position for position in positions}
+        self.budget_limit.values = {name: position.budget.limit_pico for name, position in shown.items()}
+        self.budget_spent.values = {name: position.spent_pico for name, position in shown.items()}
+        self.budget_held.values = {name: position.held_pico for name, position in shown.items()}
+        self.budget_overrun.values = {name: position.overrun_pico for name, position in shown.items()}
+        self.budget_reset.values = {name: int(position.until.timestamp()) for name, position in shown.items()}
 
     def show_journal(self, pending: int, oldest: datetime | None, now: datetime) -> None:
         """Set the journal's gauges."""

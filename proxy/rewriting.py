@@ -55,6 +55,17 @@ def asking_for_usage(body: bytes, has_stream_options: bool) -> bytes:
     return body[:start] + options + body[end:]
 
 
+def with_output_cap(body: bytes, field: str, cap: int) -> bytes:
+    """The JSON object `body` with an output cap, in tokens, and every other byte as it was. It has none: the field is
+    missing or null."""
+    name = b'"%s"' % field.encode()
+    if span := _member(body, name):
+        return body[: span[0]] + b"%d" % cap + body[span[1] :]
+    opening = body.index(b"{") + 1
+    comma = b"" if body[opening:].lstrip().startswith(b"}") else b","
+    return body[:opening] + name + b":%d" % cap + comma + body[opening:]
+
+
 def _member(body: bytes, name: bytes) -> tuple[int, int] | None:
     """Where the value of the last top-level member of that name stands: parsers let the last one win."""
     depth = 0

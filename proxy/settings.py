@@ -5,67 +5,23 @@ Reading them is pure: `load` takes the file's text and the environment and retur
 
 import contextlib
 import difflib
-import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from billing.money import pico_from_usd
+from proxy.addresses import Address as Address
+from proxy.addresses import apprise_urls, apprise_urls_by_team, listening, origin, web_address
+from proxy.addresses import is_loopback as is_loopback
 
 
 class SettingsError(ValueError):
     """A setting that Farebox cannot start with; its text is one clear line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """True where only this machine can connect."""
-        return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own: `localhost` or a loopback address, not a name that looks like one."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _address(text: str) -> Address:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if host is None or port is None or parts.netloc != text or "@" in text:
-        raise ValueError("must be HOST:PORT")
-    return Address(host, port)
-
-
-def _origin(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        understood = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        understood = False
-    if not understood or not text.isprintable() or " " in text:
-        raise ValueError("must be an origin such as https://api.openai.com")
-    if parts.path.rstrip("/") not in {"", "/v1"} or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("must be an origin without path (Farebox adds the /v1/… of each call)")
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _flag(text: str) -> bool:
@@ -101,11 +57,24 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
+def _routes(text: str) -> tuple[str, ...]:
+    if strange := [route for route in _names(text) if not route.startswith("/v1/")]:
+        raise ValueError(f"{strange[0]!r} must be a path such as /v1/realtime/calls")
+    return _names(text)
+
+
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (seconds := float(text)) < float("inf"):
             return seconds
     raise ValueError("must be a number of seconds")
+
+
+def _usd(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if (pico := pico_from_usd(text)) >= 0:
+            return pico
+    raise ValueError("must be an amount in US dollars such as 0.05")
 
 
 def _count(text: str) -> int:
@@ -123,6 +92,8 @@ class Setting:
     default: str | None
     meaning: str
     secret: bool = False
+    table: bool = False
+    """Whether it is a table in the file, and so JSON elsewhere."""
 
     @property
     def name(self) -> str:
@@ -131,40 +102,68 @@ class Setting:
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting("FAREBOX_UPSTREAM", _origin, "https://api.openai.com", "origin that /v1 is relayed to"),
+    Setting("FAREBOX_UPSTREAM", origin, "https://api.openai.com", "origin that /v1 is relayed to"),
     Setting("OPENAI_API_KEY", str, None, "upstream key for calls with keys that Farebox issues", secret=True),
-    Setting("FAREBOX_LISTEN", _address, "127.0.0.1:8080", "the apps' side"),
-    Setting("FAREBOX_CONSOLE", _address, "127.0.0.1:8081", "console: page, API, /metrics, /healthz, /readyz"),
+    Setting("FAREBOX_LISTEN", listening, "127.0.0.1:8080", "the apps' side"),
+    Setting("FAREBOX_CONSOLE", listening, "127.0.0.1:8081", "console: page, API, /metrics, /healthz, /readyz"),
     Setting(
-        "FAREBOX_ADMIN_TOKEN",
-        str,
-        None,
-        "bearer token of the API and the page; needed when the console is not on loopback",
-        secret=True,
+        "FAREBOX_ADMIN_TOKEN", str, None,
+        "bearer token of the API and the page; needed when the console is not on loopback", secret=True,
     ),
     Setting("FAREBOX_DATABASE", _database, "sqlite:///farebox.db", "the ledger"),
     Setting("FAREBOX_JOURNAL", Path, "./farebox-journal", "folder of the local journals"),
     Setting("FAREBOX_REPLICA", str, None, "this replica's name; default: host name and port"),
     Setting(
-        "FAREBOX_ON_DISCONNECT",
-        _one_of("drain", "cancel"),
-        "drain",
+        "FAREBOX_ON_DISCONNECT", _one_of("drain", "cancel"), "drain",
         "a client that leaves mid-answer: drain the upstream for its own usage, or cancel it and estimate",
     ),
     Setting("FAREBOX_DRAIN_SECONDS", _seconds, "600", "how long an answer whose client left is read on at most"),
     Setting("FAREBOX_SHUTDOWN_SECONDS", _seconds, "30", "how long open calls may go on after SIGTERM"),
     Setting("FAREBOX_PRICES", Path, None, "TOML of your own prices: overrides, discounts, own models; dated"),
-    Setting("FAREBOX_TIMEZONE", _zone, "UTC", "zone of reports"),
+    Setting("FAREBOX_TIMEZONE", _zone, "UTC", "zone of budget windows and reports"),
     Setting("FAREBOX_REQUIRE_KEYS", _flag, "false", "refuse keys that Farebox did not issue"),
     Setting(
-        "FAREBOX_UNKNOWN_ROUTES",
-        _one_of("pass", "refuse"),
-        "pass",
+        "FAREBOX_UNKNOWN_ROUTES", _one_of("pass", "refuse"), "pass",
         "a /v1 route that no table knows: pass it (cost unknown, counted) or refuse it",
     ),
+    Setting(
+        "FAREBOX_ALLOW_ROUTES", _routes, "",
+        "routes refused for keys that Farebox issues and yet allowed, with all below them; comma-separated paths",
+    ),
+    Setting("FAREBOX_HOLD_WAIT", _seconds, "2", "seconds a call waits when only other calls' holds stand in its way"),
+    Setting(
+        "FAREBOX_UNCAPPED", _one_of("expected", "strict"), "expected",
+        "what is held for a call that sets no output cap: what such calls cost (expected) or the model's most (strict)",
+    ),
+    Setting(
+        "FAREBOX_EXPECTED_USD", _usd, "0.05", "what such a call is expected to cost until enough of them are known"
+    ),
+    Setting(
+        "FAREBOX_OVERRUN", _one_of("finish", "cut"), "finish",
+        "a stream that outgrows its hold on a spent hard budget: let it finish, or cut it off with an error",
+    ),
+    Setting("FAREBOX_HOLD_SECONDS", _seconds, "86400", "after so long a hold expires, whatever became of its call"),
+    Setting(
+        "FAREBOX_SET_CAP", _flag, "false",
+        "give a call that sets no output cap the one its hard budgets afford, told in x-farebox-output-cap",
+    ),
+    Setting(
+        "FAREBOX_DATABASE_AWAY", _one_of("refuse", "continue"), "refuse",
+        "calls while the budgets in force cannot be read: refuse them (503), or continue",
+    ),
+    Setting("FAREBOX_ALERTS", apprise_urls, "", "where alerts go: Apprise URLs, comma-separated", secret=True),
+    Setting(
+        "FAREBOX_ALERT_TEAMS",
+        apprise_urls_by_team,
+        "{}",
+        "where alerts about a team go too: in the file a table of teams and their Apprise URLs, elsewhere JSON",
+        secret=True,
+        table=True,
+    ),
+    Setting("FAREBOX_ALERTMANAGER", web_address, None, "address of an Alertmanager that alerts go to"),
     Setting("FAREBOX_METADATA_TAGS", _names, "", "names of the body's `metadata` that become tags, comma-separated"),
     Setting("FAREBOX_LABEL_VALUES", _count, "200", "distinct values of a metric label that a client can invent"),
-)
+)  # fmt: skip
 
 CONFIG_VARIABLE = "FAREBOX_CONFIG"
 
@@ -188,6 +187,17 @@ class Settings:
     timezone: ZoneInfo
     require_keys: bool
     unknown_routes: str
+    allow_routes: tuple[str, ...]
+    hold_wait: float
+    uncapped: str
+    expected_usd: int
+    overrun: str
+    hold_seconds: float
+    set_cap: bool
+    database_away: str
+    alerts: tuple[str, ...]
+    alert_teams: Mapping[str, tuple[str, ...]]
+    alertmanager: str | None
     metadata_tags: tuple[str, ...]
     label_values: int
     texts: Mapping[str, str | None]
@@ -248,12 +258,12 @@ def _parse_file(content: bytes, file: str) -> dict[str, str]:
         table = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from None
-    known = {setting.name for setting in TABLE}
+    known = {setting.name: setting for setting in TABLE}
     texts: dict[str, str] = {}
     for name, value in table.items():
         if name not in known:
-            raise SettingsError(f"{file}: {name} is not a setting{_meant(name, known)}")
-        if isinstance(value, dict):
+            raise SettingsError(f"{file}: {name} is not a setting{_meant(name, {*known})}")
+        if isinstance(value, dict) and not known[name].table:
             raise SettingsError(f"{file}: {name} is one value, not a table")
         texts[name] = _text(value)
     return texts
@@ -264,6 +274,8 @@ def _text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, default=str)
     return str(value)
 
 
@@ -277,7 +289,7 @@ def shown(settings: Settings) -> list[tuple[Setting, str, str]]:
     return [
         (
             s,
-            "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret else text,
+            "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret and text != s.default else text,
             settings.sources[s.variable],
         )
         for s in TABLE

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from billing.budgets import Position
+from billing.registry import Definition
 from billing.store import Narrowing
 from proxy.app import App
 
@@ -40,6 +43,18 @@ class Replica:
         """All charges, once every call has ended and is posted."""
         await self.settled()
         return [charge async for charge in self.app.store.charges(Narrowing())]
+
+    async def define(self, *definitions: Definition) -> None:
+        """Put definitions in force, as a command beside the replica would."""
+        registry = self.app.store.registry
+        await registry.define(definitions, datetime.now(UTC))
+        revision = await registry.revision()
+        await until(lambda: self.app.directory.revision >= revision)
+
+    def position(self, budget: str) -> Position:
+        """Where a budget stands now."""
+        positions = self.app.balances.positions(datetime.now(UTC))
+        return next(position for position in positions if position.budget.name == budget)
 
     async def settled(self) -> None:
         """Until nothing is under way and nothing waits to be posted."""

@@ -19,14 +19,20 @@ class Framing(Protocol):
 
 
 class WholeBody:
-    """The answer is one JSON object. Past the ceiling its beginning is let go, and `truncated` says so."""
+    """The answer is one JSON object. Past the ceiling its beginning is let go, and `truncated` says so; of one that
+    does not begin as an object (sound, subtitles, a film) nothing is kept."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._kept_bytes = 0
+        self._is_object: bool | None = None
         self.truncated = False
 
     def feed(self, data: bytes) -> list[bytes]:
+        if self._is_object is None and (begun := data.lstrip()):
+            self._is_object = begun.startswith(b"{")
+        if not self._is_object:
+            return []
         self._parts.append(data)
         self._kept_bytes += len(data)
         if self._kept_bytes > WHOLE_CEILING:

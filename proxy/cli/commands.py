@@ -1,21 +1,16 @@
 """The commands and their options. Exit status: 0 done, 1 something is wrong, 2 wrong usage."""
 
-import asyncio
-import os
-import sys
-import threading
-from collections.abc import Coroutine
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from billing import reports
 from billing.store import DIMENSIONS, Narrowing, Store, fold
 from billing.windows import INTERVALS, moment
-from proxy.cli import pricing, serving
+from proxy.cli import alerts, budgets, keys, limits, pricing, quoting, serving
 from proxy.cli.listing import Format, show, stream
-from proxy.settings import Settings, SettingsError, load, shown
+from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, settings
+from proxy.settings import Settings, shown
 
 app = typer.Typer(
     name="farebox",
@@ -29,25 +24,11 @@ prices = typer.Typer(
     help="The price book: what a model costs, at a tier, on a day, and where that was read.", no_args_is_help=True
 )
 app.add_typer(prices, name="prices")
-
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json lines, or csv")]
-FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="from this date or time on")]
-ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="up to this date or time, not included")]
-DatabaseOption = Annotated[str | None, typer.Option(help="the ledger (FAREBOX_DATABASE)")]
-
-
-def settings(**flags: str | None) -> Settings:
-    """The settings in force; ends the command with one clear line where they are wrong."""
-    try:
-        return load(os.environ, {f"FAREBOX_{name.upper()}": value for name, value in flags.items()})
-    except SettingsError as error:
-        fail(str(error), 2)
-
-
-def fail(message: str, status: int) -> NoReturn:
-    """End the command."""
-    sys.stderr.write(f"farebox: {message}\n")
-    raise typer.Exit(status)
+app.add_typer(keys.app, name="keys")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(limits.app, name="limits")
+app.add_typer(alerts.app, name="alerts")
+app.command()(quoting.quote)
 
 
 @app.command()
@@ -150,7 +131,7 @@ def charges(
             newest = [row async for row in store.charges(narrowing, limit=limit, newest_first=True)]
             show(reversed(newest), columns, form, empty=_EMPTY)
 
-    _ask(chosen, listed)
+    ask_ledger(chosen, listed)
 
 
 @app.command()
@@ -182,7 +163,7 @@ def report(
             rows.append({columns[0]: "total", **figures})
         show(rows, columns, form, empty=_EMPTY)
 
-    _ask(chosen, summed)
+    ask_ledger(chosen, summed)
 
 
 @prices.command("list")
@@ -224,30 +205,3 @@ def _narrowing(chosen: Settings, since: str | None, until: str | None, equal: tu
         )
     except ValueError as error:
         fail(str(error), 2)
-
-
-def _ask(chosen: Settings, question: Any) -> None:
-    """Open the ledger, ask, close it."""
-
-    async def asked() -> None:
-        store = Store(chosen.database)
-        try:
-            await store.create()
-            answer: Coroutine[Any, Any, None] = question(store)
-            await answer
-        finally:
-            await store.close()
-            await _threads_ended()
-
-    try:
-        asyncio.run(asked())
-    except DBAPIError as error:
-        fail(f"the ledger {chosen.database} cannot be read: {error.orig}", 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the listing has seen enough
-
-
-async def _threads_ended() -> None:
-    """aiosqlite does not wait for the thread of a connection that failed, whose last word needs the loop."""
-    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
-        await asyncio.sleep(0.001)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 from aiohttp import web
 
 from billing import reports
@@ -13,6 +12,7 @@ from billing.journal import Journal
 from billing.store import DIMENSIONS, Narrowing, Store, fold
 from billing.tables import record_of, row_of
 from billing.windows import INTERVALS, moment, window
+from proxy.console.answers import bad_request, json_answer, refused
 
 CHARGES_CEILING = 1000
 
@@ -32,7 +32,6 @@ class Api:
             web.get("/api/v1/spend", self.spend),
             web.get("/api/v1/charges", self.charges),
             web.get("/api/v1/charges/{id}", self.charge),
-            web.get("/api/v1/openapi.json", self.openapi),
         ]
 
     async def spend(self, request: web.Request) -> web.Response:
@@ -41,12 +40,12 @@ class Api:
         by = tuple(name for name in query.get("by", "model").split(",") if name)
         interval = query.get("interval")
         if unknown := sorted({*by} - {*DIMENSIONS}):
-            raise _bad(f"by={unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}")
+            raise bad_request(f"by={unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}")
         if interval is not None and interval not in INTERVALS:
-            raise _bad(f"interval={interval}: one of {', '.join(INTERVALS)}")
+            raise bad_request(f"interval={interval}: one of {', '.join(INTERVALS)}")
         narrowing = self._narrowing(request, default_window="day")
         totals = await self._store.totals(by, narrowing, by_time=interval is not None)
-        return _json(
+        return json_answer(
             {
                 "from": _shown(narrowing.since),
                 "to": _shown(narrowing.until),
@@ -62,25 +61,21 @@ class Api:
         try:
             limit = int(request.query.get("limit", "100"))
         except ValueError:
-            raise _bad("limit: a whole number") from None
+            raise bad_request("limit: a whole number") from None
         narrowing = self._narrowing(request)
         wanted = max(1, min(limit, CHARGES_CEILING))
         found = [charge async for charge in self._store.charges(narrowing, limit=wanted, newest_first=True)]
-        return _json({"charges": found})
+        return json_answer({"charges": found})
 
     async def charge(self, request: web.Request) -> web.Response:
         """One charge by the answer's `x-farebox-id`, from the moment it is in the journal."""
         ident = request.match_info["id"]
         if waiting := self._journal.find(ident):
-            return _json(record_of(row_of(waiting)))
+            return json_answer(record_of(row_of(waiting)))
         found = await self._store.charge(ident)
         if found is None:
-            raise _refused(web.HTTPNotFound, f"there is no charge {ident}")
-        return _json(found)
-
-    async def openapi(self, _request: web.Request) -> web.Response:
-        """What this API offers."""
-        return _json(OPENAPI)
+            raise refused(web.HTTPNotFound, f"there is no charge {ident}")
+        return json_answer(found)
 
     def _narrowing(self, request: web.Request, default_window: str | None = None) -> Narrowing:
         query = request.query
@@ -89,27 +84,14 @@ class Api:
             since = moment(query["from"], self._zone) if "from" in query else None
             until = moment(query["to"], self._zone) if "to" in query else None
         except ValueError as error:
-            raise _bad(str(error)) from None
+            raise bad_request(str(error)) from None
         named = query.get("window", default_window if since is None and until is None else None)
         if named is not None:
             try:
                 since, until = window(named, self._now(), self._zone)
             except KeyError:
-                raise _bad(f"window={named}: one of {', '.join(INTERVALS)}") from None
+                raise bad_request(f"window={named}: one of {', '.join(INTERVALS)}") from None
         return Narrowing(since, until, equal)
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
-
-
-def _bad(message: str) -> web.HTTPException:
-    return _refused(web.HTTPBadRequest, message)
-
-
-def _refused(kind: type[web.HTTPException], message: str) -> web.HTTPException:
-    text = msgspec.json.encode({"error": {"message": message}}).decode()
-    return kind(text=text, content_type="application/json")
 
 
 def _shown(at: datetime | None) -> str | None:
@@ -132,33 +114,29 @@ _PERIOD = (
     *(_parameter(name, f"only charges of this {name}") for name in DIMENSIONS),
 )
 
-OPENAPI: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {"title": "Farebox", "version": "1"},
-    "paths": {
-        "/api/v1/spend": _operation(
-            "Sums of the ledger, grouped",
-            _parameter("by", f"comma-separated, of {', '.join(DIMENSIONS)}"),
-            _parameter("interval", f"one row per {', '.join(INTERVALS)} too"),
-            *_PERIOD,
-        ),
-        "/api/v1/charges": _operation(
-            "Charges, newest first", _parameter("limit", f"at most {CHARGES_CEILING}; 100 unless said"), *_PERIOD
-        ),
-        "/api/v1/charges/{id}": {
-            "get": {
-                "summary": "One charge",
-                "parameters": [
-                    {
-                        "name": "id",
-                        "in": "path",
-                        "required": True,
-                        "description": "the answer's x-farebox-id",
-                        "schema": {"type": "string"},
-                    }
-                ],
-                "responses": {"200": {"description": "the charge"}, "404": {"description": "there is none"}},
-            }
-        },
+OPENAPI_PATHS: dict[str, Any] = {
+    "/api/v1/spend": _operation(
+        "Sums of the ledger, grouped",
+        _parameter("by", f"comma-separated, of {', '.join(DIMENSIONS)}"),
+        _parameter("interval", f"one row per {', '.join(INTERVALS)} too"),
+        *_PERIOD,
+    ),
+    "/api/v1/charges": _operation(
+        "Charges, newest first", _parameter("limit", f"at most {CHARGES_CEILING}; 100 unless said"), *_PERIOD
+    ),
+    "/api/v1/charges/{id}": {
+        "get": {
+            "summary": "One charge",
+            "parameters": [
+                {
+                    "name": "id",
+                    "in": "path",
+                    "required": True,
+                    "description": "the answer's x-farebox-id",
+                    "schema": {"type": "string"},
+                }
+            ],
+            "responses": {"200": {"description": "the charge"}, "404": {"description": "there is none"}},
+        }
     },
 }

@@ -3,15 +3,16 @@
 import contextlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import BasicAuth, web
 from sqlalchemy.exc import SQLAlchemyError
 
 import dashboards
-from proxy.console.api import Api
+from proxy.console.answers import json_answer
 from proxy.metrics import Metrics
 from proxy.settings import is_loopback
 
@@ -33,19 +34,29 @@ log = logging.getLogger("farebox.console")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Routed(Protocol):
+    """A part of the API."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to put into an application."""
+
+
 class Console:
-    """The console of one replica. `scrape` brings the ledger-fed gauges up to date before each exposition."""
+    """The console of one replica. `apis` are the parts of its API, `paths` their description. `scrape` brings the
+    ledger-fed gauges up to date before each exposition."""
 
     def __init__(
         self,
-        api: Api,
+        apis: Sequence[Routed],
+        paths: Mapping[str, Any],
         metrics: Metrics,
         *,
         admin_token: str | None,
         ready: Callable[[], str | None],
         scrape: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._api = api
+        self._apis = apis
+        self._paths = paths
         self._metrics = metrics
         self._token = admin_token
         self._ready = ready
@@ -61,7 +72,8 @@ class Console:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._exposition),
                 web.static("/web", WEB),
-                *self._api.routes(),
+                web.get("/api/v1/openapi.json", self._openapi),
+                *(route for api in self._apis for route in api.routes()),
             ]
         )
         return application
@@ -112,6 +124,9 @@ class Console:
     async def _readyz(self, _request: web.Request) -> web.Response:
         problem = self._ready()
         return web.Response(text=f"{problem or 'ready'}\n", status=503 if problem else 200)
+
+    async def _openapi(self, _request: web.Request) -> web.Response:
+        return json_answer({"openapi": "3.1.0", "info": {"title": "Farebox", "version": "1"}, "paths": self._paths})
 
     async def _exposition(self, _request: web.Request) -> web.Response:
         if not await self._scrape():

@@ -4,8 +4,10 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from billing.attribution import Attribution
+from billing.balances import Balances
+from billing.budgets import Budget
 from billing.cashier import INTERRUPTED, UNMETERED, Cashier
 from billing.charges import Basis, Call, Charge, Outcome
 from billing.journal import Journal, JournalUnwritable, decode
@@ -21,6 +25,7 @@ from billing.rating import Rate
 from billing.usage import Reading, Unit, Usage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+UTC_ZONE = ZoneInfo("UTC")
 PRICE = Price("gpt-4.1", "default", date(2026, 1, 1), {Unit.INPUT_TEXT: Rate(2_000_000)})
 BOOK = PriceBook((PriceList("ours", (PRICE,)),), "2026-11-23.test")
 SPENT = Outcome(NOON + timedelta(seconds=2), Basis.REPORTED, 200, Reading(Usage({Unit.INPUT_TEXT: 10}), "gpt-4.1"))
@@ -55,8 +60,65 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.shut()
 
 
+def on_a_budget(limit: int) -> Balances:
+    balances = Balances(UTC_ZONE)
+    balances.put([Budget("b", limit)], {"b": ()})
+    return balances
+
+
+def standing(balances: Balances) -> tuple[int, int]:
+    (position,) = balances.positions(NOON)
+    return position.spent_pico, position.held_pico
+
+
+def test_a_call_is_held_until_it_is_settled_and_the_book_is_told_when_holds_go(journal: Journal) -> None:
+    balances, freed = on_a_budget(50_000_000), list[tuple[int, int]]()
+    cashier = Cashier(journal, BOOK, balances)
+    cashier.freed.append(lambda: freed.append(standing(balances)))
+    held = replace(call("a"), held_pico=40_000_000)
+    assert cashier.open(held) is None
+    assert (standing(balances), freed) == ((0, 40_000_000), [])
+    assert journal.unfinished() == [held]
+    cashier.settle(held, SPENT)
+    assert freed == [(20_000_000, 0)]
+    other = replace(call("b"), held_pico=30_000_000)
+    cashier.open(other)
+    cashier.release(other)
+    assert freed == [(20_000_000, 0), (20_000_000, 0)]
+
+
+def test_a_call_that_no_budget_affords_is_neither_held_nor_recorded(journal: Journal) -> None:
+    balances = on_a_budget(50)
+    shortage = Cashier(journal, BOOK, balances).open(replace(call("a"), held_pico=51))
+    assert shortage
+    assert (shortage.position.budget.name, shortage.ask_pico) == ("b", 51)
+    assert standing(balances) == (0, 0)
+    assert journal.unfinished() == []
+
+
+def test_a_call_that_cannot_be_recorded_holds_nothing(journal: Journal) -> None:
+    balances = on_a_budget(50)
+    fill_disk(journal)
+    with pytest.raises(JournalUnwritable):
+        Cashier(journal, BOOK, balances).open(replace(call("a"), held_pico=50))
+    assert standing(balances) == (0, 0)
+
+
+def test_a_raised_hold_is_what_an_unknown_cost_counts_as_also_after_a_crash(journal: Journal) -> None:
+    balances = on_a_budget(100)
+    cashier = Cashier(journal, BOOK, balances)
+    held = replace(call("a"), held_pico=60)
+    cashier.open(held)
+    raised = cashier.top_up(held, 70)
+    assert standing(balances) == (0, 130)
+    assert journal.unfinished() == [raised]
+    after = on_a_budget(100)
+    assert Cashier(journal, BOOK, after).settle_interrupted(NOON) == 1
+    assert standing(after) == (130, 0)
+
+
 def test_a_settled_exchange_is_priced_recorded_and_told_once(journal: Journal) -> None:
-    cashier, told = Cashier(journal, BOOK), list[Charge]()
+    cashier, told = Cashier(journal, BOOK, Balances(UTC_ZONE)), list[Charge]()
     cashier.listeners += [told.append, lambda charge: seen.append(journal.find(charge.call.id))]
     seen: list[Charge | None] = []
     cashier.open(call("a"))
@@ -71,7 +133,7 @@ def test_a_settled_exchange_is_priced_recorded_and_told_once(journal: Journal) -
 
 
 def test_a_released_exchange_costs_nothing_and_nobody_is_told(journal: Journal) -> None:
-    cashier, told = Cashier(journal, BOOK), list[Charge]()
+    cashier, told = Cashier(journal, BOOK, Balances(UTC_ZONE)), list[Charge]()
     cashier.listeners.append(told.append)
     cashier.open(call("a"))
     cashier.release(call("a"))
@@ -79,7 +141,7 @@ def test_a_released_exchange_costs_nothing_and_nobody_is_told(journal: Journal) 
 
 
 def test_no_call_leaves_that_cannot_be_recorded(journal: Journal) -> None:
-    cashier = Cashier(journal, BOOK)
+    cashier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     fill_disk(journal)
     with pytest.raises(JournalUnwritable):
         cashier.open(call("a"))
@@ -91,7 +153,7 @@ def test_no_call_leaves_that_cannot_be_recorded(journal: Journal) -> None:
 def test_charges_wait_in_memory_and_are_written_in_order_before_the_next_call(
     journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cashier, told = Cashier(journal, BOOK), list[Charge]()
+    cashier, told = Cashier(journal, BOOK, Balances(UTC_ZONE)), list[Charge]()
     cashier.listeners.append(told.append)
     for ident in "abc":
         cashier.open(call(ident))
@@ -113,7 +175,7 @@ def test_charges_wait_in_memory_and_are_written_in_order_before_the_next_call(
 
 
 def test_a_later_charge_takes_the_waiting_ones_along(journal: Journal) -> None:
-    cashier = Cashier(journal, BOOK)
+    cashier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     cashier.open(call("a"))
     cashier.open(call("b"))
     fill_disk(journal)
@@ -126,7 +188,7 @@ def test_a_later_charge_takes_the_waiting_ones_along(journal: Journal) -> None:
 def test_a_release_that_cannot_be_written_is_an_exchange_left_in_flight(
     journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cashier = Cashier(journal, BOOK)
+    cashier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     cashier.open(call("a"))
     fill_disk(journal)
     cashier.release(call("a"))
@@ -136,7 +198,7 @@ def test_a_release_that_cannot_be_written_is_an_exchange_left_in_flight(
 
 def test_what_an_earlier_life_left_in_flight_is_charged_as_unknown_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "one")
-    earlier = Cashier(journal, BOOK)
+    earlier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     for ident in "abcd":
         earlier.open(call(ident))
     earlier.settle(call("b"), SPENT)
@@ -144,7 +206,7 @@ def test_what_an_earlier_life_left_in_flight_is_charged_as_unknown_once(tmp_path
     journal.shut()
 
     journal = Journal(tmp_path / "one")
-    cashier, told = Cashier(journal, BOOK), list[Charge]()
+    cashier, told = Cashier(journal, BOOK, Balances(UTC_ZONE)), list[Charge]()
     cashier.listeners.append(told.append)
     later = NOON + timedelta(hours=1)
     assert cashier.settle_interrupted(later) == 2
@@ -175,7 +237,7 @@ def test_what_an_earlier_life_left_in_flight_is_charged_as_unknown_once(tmp_path
 def test_a_gap_is_told_once(
     journal: Journal, caplog: pytest.LogCaptureFixture, case: str, outcome: Outcome, said: str | None
 ) -> None:
-    cashier = Cashier(journal, BOOK)
+    cashier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     with caplog.at_level(logging.WARNING, "farebox.cashier"):
         for ident in "abc":
             cashier.open(call(ident))
@@ -200,7 +262,7 @@ class Desk(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.journal = Journal(self.folder)
-        self.cashier = Cashier(self.journal, BOOK)
+        self.cashier = Cashier(self.journal, BOOK, Balances(UTC_ZONE))
         self.cashier.listeners.append(lambda charge: self.told.append(charge.call.id))
 
     @rule()

@@ -27,6 +27,7 @@ BOOK = PriceBook(
                 price("gpt-4.1", 50, since=NEW),
                 price("gpt-4.1", 200, "priority"),
                 price("gpt-4.1-mini", 10),
+                price("gpt-4.1 decisions", 3),
                 price("ft:gpt-4.1", 300),
             ),
         ),
@@ -128,3 +129,18 @@ def test_reasoning_is_remarked_where_there_is_some() -> None:
 def test_without_a_reading_there_is_nothing_in_the_bag() -> None:
     found = charged(Basis.UNKNOWN)
     assert (found.usage, found.lines, found.unpriced, found.model) == (Usage(), (), Usage(), "gpt-4.1-mini")
+
+
+def test_what_other_models_used_is_rated_at_theirs() -> None:
+    image, stranger = Reading(TEN, "gpt-4.1-mini"), Reading(AUDIO, "never-heard-of")
+    found = charged(reading=Reading(TEN, "gpt-4.1", "priority", besides=(image, stranger)), at=ADMITTED)
+    assert [line.cost_pico for line in found.lines] == [2000, 100], "the priority tier is not the image's"
+    assert found.usage == TEN + TEN + AUDIO
+    assert found.unpriced == AUDIO
+    assert (found.cost_pico, found.model, found.service_tier) == (2100, "gpt-4.1", "priority")
+
+
+def test_a_variant_has_a_row_of_its_own_and_never_the_models() -> None:
+    assert charged(reading=Reading(TEN, "gpt-4.1-2025-04-14", variant="decisions")).cost_pico == 30
+    assert charged(reading=Reading(TEN, "gpt-4.1", variant="other")).cost_pico is None
+    assert charged(reading=Reading(TEN, "gpt-4.1-2025-04-14", variant="decisions")).model == "gpt-4.1-2025-04-14"

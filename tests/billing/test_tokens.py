@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.tokens import Count, count_input, count_output
+from billing.tokens import Count, count_input, count_output, image_ceiling
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
 
@@ -409,3 +409,19 @@ def test_texts_to_embed_add_up(texts: list[Any]) -> None:
 )
 def test_visible_output_is_counted_in_the_models_encoding(model: str, expected: int) -> None:
     assert count_output("お誕生日おめでとう", model) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("gpt-4o", 85 + 8 * 170),
+        ("ft:gpt-4o-mini-2024-07-18:acme::1", 2833 + 8 * 5667),
+        ("gpt-5-mini", 2489),
+        ("o3-2025-04-16", 75 + 8 * 150),
+        ("gpt-5.6-sol", None),  # takes an `original` of any size
+        ("gpt-6.1-sol", None),
+        ("never-heard-of", None),
+    ],
+)
+def test_the_most_that_an_image_can_be(model: str, tokens: int | None) -> None:
+    assert image_ceiling(model) == tokens

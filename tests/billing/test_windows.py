@@ -146,6 +146,6 @@ def test_what_is_no_time_is_refused_in_a_sentence(text: str) -> None:
 
 def test_another_window_is_refused() -> None:
     with pytest.raises(KeyError):
-        window("week", utc("2026-11-23"), ZoneInfo("UTC"))
+        window("fortnight", utc("2026-11-23"), ZoneInfo("UTC"))
     with pytest.raises(KeyError):
         interval_label(utc("2026-11-23"), "week", ZoneInfo("UTC"))

@@ -11,7 +11,7 @@ import pytest
 from billing import reports
 from billing.store import DIMENSIONS, fold
 from billing.tables import ChargeRow
-from proxy.console.api import OPENAPI
+from proxy.console.offer import PATHS
 from proxy.console.server import OPEN_PATHS, WEB
 
 FILES = sorted(path.name for path in WEB.iterdir())
@@ -158,7 +158,7 @@ def test_the_script_asks_the_api_what_it_offers() -> None:
     assert len(asked) >= 4
     for question in asked:
         path, query = urlsplit(f"/api/v1/{question}").path, urlsplit(question).query
-        offered = {parameter["name"] for parameter in OPENAPI["paths"][path]["get"]["parameters"]}
+        offered = {parameter["name"] for parameter in PATHS[path]["get"]["parameters"]}
         given = parse_qs(query.replace("${CALLS}", "50"), keep_blank_values=True)
         assert {*given} <= offered
         assert {name for name in given.get("by", [""])[0].split(",") if name} <= {*DIMENSIONS}

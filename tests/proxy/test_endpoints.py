@@ -5,8 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.meters.flavours import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Flavour
-from proxy.endpoints import TABLE, Billing, climbs, find, template_of
+from billing.meters.flavours import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    EVALUATIONS,
+    IMAGES,
+    RESPONSES,
+    RUNS,
+    SPEECH,
+    TRANSCRIPTS,
+    VIDEOS,
+    Flavour,
+)
+from proxy.endpoints import COSTLY, TABLE, Billing, Endpoint, climbs, find, plain, template_of
 
 METERED: dict[str, tuple[str, Flavour, bool]] = {
     # path: operation, flavour, whether its streams say their usage on request only
@@ -15,23 +28,87 @@ METERED: dict[str, tuple[str, Flavour, bool]] = {
     "/v1/responses": ("responses", RESPONSES, False),
     "/v1/responses/compact": ("compact", RESPONSES, False),
     "/v1/embeddings": ("embeddings", EMBEDDINGS, False),
+    "/v1/decisions": ("decision", DECISIONS, False),
+    "/v1/images/generations": ("image_generation", IMAGES, False),
+    "/v1/images/edits": ("image_edit", IMAGES, False),
+    "/v1/images/variations": ("image_variation", IMAGES, False),
+    "/v1/audio/transcriptions": ("transcription", TRANSCRIPTS, False),
+    "/v1/audio/translations": ("translation", TRANSCRIPTS, False),
+    "/v1/audio/speech": ("speech", SPEECH, False),
+    "/v1/videos": ("video", VIDEOS, False),
+    "/v1/videos/edits": ("video", VIDEOS, False),
+    "/v1/videos/{id}/remix": ("video", VIDEOS, False),
+    "/v1/fine_tuning/alpha/graders/run": ("grader", EVALUATIONS, False),
 }
+LATER: dict[str, tuple[str, Flavour | None]] = {
+    "/v1/batches": ("batch", None),
+    "/v1/fine_tuning/jobs": ("fine_tuning", None),
+    "/v1/evals/{id}/runs": ("evaluation", EVALUATIONS),
+    "/v1/threads/runs": ("run", RUNS),
+    "/v1/threads/{id}/runs": ("run", RUNS),
+    "/v1/threads/{id}/runs/{id}/submit_tool_outputs": ("run", RUNS),
+    "/v1/videos/extensions": ("video", None),
+    "/v1/containers": ("container", None),
+    "/v1/agents/environments": ("container", None),
+    "/v1/agents/sessions": ("agent", None),
+    "/v1/agents/sessions/{id}/events": ("agent", None),
+    "/v1/agents/automations/{id}/invocations": ("agent", None),
+}
+PAST_FAREBOX = {
+    "/v1/realtime/client_secrets",
+    "/v1/realtime/translations/client_secrets",
+    "/v1/realtime/sessions",
+    "/v1/realtime/transcription_sessions",
+    "/v1/realtime/calls",
+    "/v1/realtime/calls/{id}/accept",
+    "/v1/live/sessions",
+    "/v1/live/sessions/{id}/accept",
+    "/v1/live/sessions/{id}/fork",
+    "/v1/chatkit/sessions",
+}
+
+
+def a_path(template: str) -> str:
+    return template.replace("{id}", "some-1")
 
 
 @pytest.mark.parametrize(("path", "expected"), METERED.items())
 def test_what_costs_money_is_metered(path: str, expected: tuple[str, Flavour, bool]) -> None:
-    row = find("POST", path)
+    row = find("POST", a_path(path))
     assert row.billing is Billing.METERED
     assert (row.operation, row.flavour, row.usage_on_request) == expected
     assert row.template == path
 
 
+@pytest.mark.parametrize(("path", "expected"), LATER.items())
+def test_what_is_told_later_says_so(path: str, expected: tuple[str, Flavour | None]) -> None:
+    row = find("POST", a_path(path))
+    assert row.billing is Billing.LATER
+    assert (row.operation, row.flavour) == expected
+
+
+@pytest.mark.parametrize("path", PAST_FAREBOX)
+def test_what_passes_by_farebox_is_not_free(path: str) -> None:
+    row = find("POST", a_path(path))
+    assert (row.billing, row.operation, row.template) == (Billing.UNMETERED, "bypass", path)
+    assert row in TABLE
+
+
 def test_a_body_is_read_where_its_fields_are_wanted() -> None:
-    assert {row.template for row in TABLE if row.reads_body} == {*METERED, "/v1/moderations"}
+    assert {row.template for row in TABLE if row.reads_body} == {*METERED, *LATER, "/v1/moderations"}
+    media = ("/v1/images/", "/v1/audio/", "/v1/videos")
+    assert {row for row in TABLE if row.by_request} == {
+        row for row in TABLE if row.billing is Billing.METERED and row.template.startswith(media)
+    }
 
 
-def test_nothing_else_is_metered() -> None:
+def test_nothing_else_costs_money() -> None:
     assert {row.template for row in TABLE if row.billing is Billing.METERED} == {*METERED}
+    assert {row.template for row in TABLE if row.billing is Billing.LATER} == {*LATER}
+    unmetered = {row.template for row in TABLE if row.billing is Billing.UNMETERED}
+    assert unmetered == {*PAST_FAREBOX, "/v1/content_provenance_checks"}
+    assert {row.method for row in COSTLY} == {"POST"}
+    assert len(COSTLY) == len(METERED) + len(LATER) + len(unmetered)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +129,20 @@ def test_nothing_else_is_metered() -> None:
         ("GET", "/v1/models/gpt-4o", "models", "/v1/models/{id}"),
         ("GET", "/v1/models/ft:gpt-4o:acme::1", "models", "/v1/models/{id}"),
         ("DELETE", "/v1/models/ft:gpt-4o:acme::1", "delete", "/v1/models/{id}"),
+        ("POST", "/v1/files", "create", "/v1/files"),
+        ("GET", "/v1/files/file-1/content", "read", "/v1/files/{id}/content"),
+        ("GET", "/v1/batches/batch_1", "read", "/v1/batches/{id}"),
+        ("POST", "/v1/batches/batch_1/cancel", "cancel", "/v1/batches/{id}/cancel"),
+        ("GET", "/v1/threads/thread_1/runs/run_1", "read", "/v1/threads/{id}/runs/{id}"),
+        ("POST", "/v1/threads/thread_1/runs/run_1", "update", "/v1/threads/{id}/runs/{id}"),
+        ("POST", "/v1/threads/thread_1/runs/run_1/cancel", "cancel", "/v1/threads/{id}/runs/{id}/cancel"),
+        ("POST", "/v1/threads/runs_1", "update", "/v1/threads/{id}"),
+        ("POST", "/v1/vector_stores/vs_1/search", "create", "/v1/vector_stores/{id}/search"),
+        ("GET", "/v1/videos/characters/char_1", "read", "/v1/videos/characters/{id}"),
+        ("DELETE", "/v1/videos/characters", "delete", "/v1/videos/{id}"),
+        ("GET", "/v1/fine_tuning/model_limits", "read", "/v1/fine_tuning/model_limits"),
+        ("GET", "/v1/organization/usage/completions", "administration", "/v1/organization/usage/completions"),
+        ("POST", "/v1/projects/proj_1/roles/role_1", "administration", "/v1/projects/{id}/roles/{id}"),
     ],
 )
 def test_reading_and_tidying_up_is_free(method: str, path: str, operation: str, template: str) -> None:
@@ -63,7 +154,7 @@ def test_reading_and_tidying_up_is_free(method: str, path: str, operation: str, 
 @st.composite
 def spellings(draw: st.DrawFn) -> tuple[str, str]:
     """A metered path, and a way of writing it that a front end may well take for the same."""
-    path = draw(st.sampled_from([*METERED]))
+    path = a_path(draw(st.sampled_from([*METERED, *LATER])))
     written = ""
     for character in path:
         if character == "/":
@@ -77,18 +168,20 @@ def spellings(draw: st.DrawFn) -> tuple[str, str]:
 def test_no_spelling_makes_a_metered_call_free(spelling: tuple[str, str]) -> None:
     path, written = spelling
     assert find("POST", written) == find("POST", path)
+    assert plain(written) == path
 
 
 @pytest.mark.parametrize(
     ("method", "path", "template"),
     [
-        ("POST", "/v1/images/generations", "/v1/images/generations"),
-        ("POST", "/v1/audio/speech", "/v1/audio/speech"),
+        ("POST", "/v1/images/dreams", "/v1/images/dreams"),
+        ("GET", "/v1/audio/speech", "/v1/audio/speech"),
+        ("POST", "/v1/engines/davinci/completions", "/v1/engines/davinci/completions"),
         ("PUT", "/v1/chat/completions", "/v1/chat/completions"),
         ("POST", "/v1/Chat/Completions", "/v1/Chat/Completions"),
         ("POST", "/v1/models/gpt-4o", "/v1/models/{id}"),
-        ("POST", "/v1/threads/thread_abc123/runs/run_4XyZ/cancel", "/v1/threads/{id}/runs/{id}/cancel"),
-        ("GET", "/v1/files/file-AbCdEfGhIjKlMnOpQrStUvWxYz/content", "/v1/files/{id}/content"),
+        ("POST", "/v1/threads/thread_abc123/runs/run_4XyZ/restart", "/v1/threads/{id}/runs/{id}/restart"),
+        ("GET", "/v1/files/file-AbCdEfGhIjKlMnOpQrStUvWxYz/pages", "/v1/files/{id}/pages"),
         ("POST", "/v2/chat/completions", "/v2/chat/completions"),
         ("POST", "/v1/chat/completions/a/b", "/v1/chat/completions/a/b"),
         ("GET", "/v1", "/v1"),
@@ -162,6 +255,6 @@ def test_no_two_rows_are_alike() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {row.template}")
-def test_every_row_is_found_by_what_it_says(row: object) -> None:
-    assert find(row.method, row.template.replace("{id}", "some-1")) == row  # type: ignore[attr-defined]
-    assert find(row.method, quote(row.template.replace("{id}", "é b"))) == row  # type: ignore[attr-defined]
+def test_every_row_is_found_by_what_it_says(row: Endpoint) -> None:
+    assert find(row.method, a_path(row.template)) == row
+    assert find(row.method, quote(row.template.replace("{id}", "é b"))) == row

@@ -65,7 +65,9 @@ def test_every_setting_of_the_table_has_its_place() -> None:
     names = {setting.name for setting in TABLE}
     assert names == {field.name for field in dataclasses.fields(Settings)} - {"texts", "sources"}
     assert all(setting.meaning for setting in TABLE)
-    assert {setting.variable for setting in TABLE if setting.secret} == {"OPENAI_API_KEY", "FAREBOX_ADMIN_TOKEN"}
+    assert {setting.variable for setting in TABLE if setting.secret} == {
+        "OPENAI_API_KEY", "FAREBOX_ADMIN_TOKEN", "FAREBOX_ALERTS", "FAREBOX_ALERT_TEAMS",
+    }  # fmt: skip
 
 
 def test_the_file_s_types(tmp_path: Path) -> None:
@@ -170,12 +172,19 @@ def test_a_list_of_names() -> None:
     assert load({"FAREBOX_METADATA_TAGS": " team, job ,,"}, default_file=NOWHERE).metadata_tags == ("team", "job")
 
 
+def test_routes_that_are_allowed() -> None:
+    settings = load({"FAREBOX_ALLOW_ROUTES": "/v1/realtime/calls, /v1/organization/usage"}, default_file=NOWHERE)
+    assert settings.allow_routes == ("/v1/realtime/calls", "/v1/organization/usage")
+    assert load({}, default_file=NOWHERE).allow_routes == ()
+
+
 # ── what is wrong stops the start, with one clear line ──────────────────────────
 
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
+        ("allow_routes", "/v1/files,realtime", "'realtime' must be a path such as /v1/realtime/calls"),
         ("listen", "8080", "must be HOST:PORT"),
         ("listen", "127.0.0.1", "must be HOST:PORT"),
         ("listen", ":8080", "must be HOST:PORT"),
@@ -296,6 +305,25 @@ def test_secrets_are_shown_masked() -> None:
     assert rows["FAREBOX_REPLICA"] == ("a", "environment")
     assert rows["FAREBOX_PRICES"] == ("–", "default")
     assert "canary" not in str(rows)
+
+
+def test_addresses_of_alerts_are_shown_masked_from_wherever_they_come(tmp_path: Path) -> None:
+    content = 'alerts = ["slack://canary"]\n[alert_teams]\nsearch = ["mailto://canary@host", "json://canary"]\nads = "json://c"'
+    settings = from_file(tmp_path, content)
+    assert settings.alerts == ("slack://canary",)
+    assert settings.alert_teams == {"search": ("mailto://canary@host", "json://canary"), "ads": ("json://c",)}
+    rows = {setting.variable: value for setting, value, _ in shown(settings)}
+    assert rows["FAREBOX_ALERTS"] == rows["FAREBOX_ALERT_TEAMS"] == "***"
+    unset = {setting.variable: value for setting, value, _ in shown(load({}, default_file=NOWHERE))}
+    assert (unset["FAREBOX_ALERTS"], unset["FAREBOX_ALERT_TEAMS"]) == ("", "{}")  # nothing is hidden
+
+
+@pytest.mark.parametrize("variable", ["FAREBOX_ALERTS", "FAREBOX_ALERT_TEAMS"])
+def test_a_wrong_address_of_alerts_is_not_quoted(variable: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load({variable: "canary"}, default_file=NOWHERE)
+    assert str(raised.value).startswith(f"{variable}=*** (environment): must be ")
+    assert "canary" not in str(raised.value)
 
 
 def test_a_wrong_setting_does_not_show_a_secret(tmp_path: Path) -> None:

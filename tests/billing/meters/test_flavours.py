@@ -1,4 +1,4 @@
-"""Flavours: reported counts become disjoint quantities that add up; visible output is found where each API puts it."""
+"""Flavours: visible output is found where each API puts it, and each has its reader."""
 
 from typing import Any
 
@@ -8,115 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.meters.flavours import (
+    ALL,
     CHAT,
     COMPLETIONS,
+    DECISIONS,
     EMBEDDINGS,
+    EVALUATIONS,
+    IMAGES,
     RESPONSES,
-    CacheWrites,
-    Details,
+    RUNS,
+    SPEECH,
+    TRANSCRIPTS,
+    VIDEOS,
     Flavour,
-    Reported,
-    reasoning_tokens,
-    split,
 )
-from billing.usage import Unit, Usage
-
-counts = st.none() | st.integers(0, 5000) | st.integers(0, 10**9)
-details = st.none() | st.builds(
-    Details,
-    cached_tokens=counts,
-    cache_write_tokens=counts,
-    cache_write_tokens_details=st.none() | st.builds(CacheWrites, ttl_30m_tokens=counts, ttl_12h_tokens=counts),
-    audio_tokens=counts,
-    image_tokens=counts,
-    reasoning_tokens=counts,
-)
-new_spelling = st.builds(
-    Reported, input_tokens=counts, input_tokens_details=details, output_tokens=counts, output_tokens_details=details
-)
-old_spelling = st.builds(
-    Reported,
-    prompt_tokens=counts,
-    prompt_tokens_details=details,
-    completion_tokens=counts,
-    completion_tokens_details=details,
-)
-OUTPUT = (Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE)
-
-
-@given(old_spelling | new_spelling)
-def test_the_parts_add_up_to_what_was_reported(reported: Reported) -> None:
-    usage = split(reported)
-    of_input = reported.prompt_tokens if reported.input_tokens is None else reported.input_tokens
-    of_output = reported.completion_tokens if reported.output_tokens is None else reported.output_tokens
-    if of_input is None:
-        assert usage is None
-    else:
-        assert usage is not None
-        assert usage.input_tokens == of_input
-        assert sum(usage[unit] for unit in OUTPUT) == (of_output or 0)
-        assert usage.input_tokens + (of_output or 0) == sum(usage.values()), "and nothing else is in the bag"
-
-
-@given(new_spelling)
-def test_both_spellings_mean_the_same(reported: Reported) -> None:
-    old = Reported(
-        prompt_tokens=reported.input_tokens,
-        prompt_tokens_details=reported.input_tokens_details,
-        completion_tokens=reported.output_tokens,
-        completion_tokens_details=reported.output_tokens_details,
-    )
-    assert split(old) == split(reported)
-    assert reasoning_tokens(old) == reasoning_tokens(reported)
-
-
-TEXT, CACHED, AUDIO = Unit.INPUT_TEXT, Unit.INPUT_CACHED_TEXT, Unit.INPUT_AUDIO
-HALF_HOUR, HALF_DAY = Unit.INPUT_CACHE_WRITE_30M, Unit.INPUT_CACHE_WRITE_12H
-
-
-@pytest.mark.parametrize(
-    ("of_input", "expected"),
-    [
-        ({}, {TEXT: 1000}),
-        ({"cached_tokens": 600}, {TEXT: 400, CACHED: 600}),
-        ({"cached_tokens": 1000}, {CACHED: 1000}),
-        ({"cached_tokens": 1001}, {CACHED: 1000}),
-        ({"audio_tokens": 69, "cached_tokens": 0}, {TEXT: 931, AUDIO: 69}),
-        ({"cache_write_tokens": 300}, {TEXT: 700, HALF_HOUR: 300}),
-        ({"cache_write_tokens": 300, "cache_write_tokens_details": {}}, {TEXT: 700, HALF_HOUR: 300}),
-        (
-            {"cache_write_tokens": 300, "cache_write_tokens_details": {"ttl_30m_tokens": 100, "ttl_12h_tokens": 200}},
-            {TEXT: 700, HALF_HOUR: 100, HALF_DAY: 200},
-        ),
-        (
-            {"cache_write_tokens": 300, "cache_write_tokens_details": {"ttl_12h_tokens": 200}},
-            {TEXT: 700, HALF_HOUR: 100, HALF_DAY: 200},
-        ),
-        ({"cache_write_tokens_details": {"ttl_30m_tokens": 100}}, {TEXT: 900, HALF_HOUR: 100}),
-        ({"cache_write_tokens_details": {"ttl_12h_tokens": 100}}, {TEXT: 900, HALF_DAY: 100}),
-        (
-            {"cached_tokens": 500, "cache_write_tokens": 400, "audio_tokens": 50},
-            {TEXT: 50, CACHED: 500, HALF_HOUR: 400, AUDIO: 50},
-        ),
-        ({"cached_tokens": 800, "cache_write_tokens": 800}, {CACHED: 200, HALF_HOUR: 800}),
-    ],
-)
-def test_what_input_is_made_of(of_input: dict[str, Any], expected: dict[Unit, int]) -> None:
-    reported = msgspec.convert({"input_tokens": 1000, "input_tokens_details": of_input}, Reported)
-    assert split(reported) == Usage(expected)
-
-
-def test_reasoning_is_a_remark_and_part_of_the_output() -> None:
-    reported = Reported(input_tokens=1, output_tokens=500, output_tokens_details=Details(reasoning_tokens=448))
-    assert split(reported) == Usage({TEXT: 1, Unit.OUTPUT_TEXT: 500})
-    assert reasoning_tokens(reported) == 448
-    assert reasoning_tokens(Reported(input_tokens=1, output_tokens=500)) == 0
-
-
-def test_a_reported_zero_is_a_usage_and_nothing_reported_is_none() -> None:
-    assert split(Reported(prompt_tokens=0, completion_tokens=0)) == Usage()
-    assert split(Reported()) is None
-    assert split(Reported(completion_tokens=5)) is None
+from billing.requested import NOTHING_REQUESTED
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -161,6 +67,17 @@ CALL = {"type": "function", "function": {"name": "look", "arguments": '{"a":1}'}
             "abf{}",
         ),
         (EMBEDDINGS, {"data": [{"embedding": "AAAA"}]}, ""),
+        (DECISIONS, {"answers": [{"type": "choice", "choice": "a"}]}, ""),
+        (IMAGES, {"data": [{"b64_json": "AAAA", "revised_prompt": "a cat"}]}, ""),
+        (TRANSCRIPTS, {"type": "transcript.text.delta", "delta": "a"}, "a"),
+        (TRANSCRIPTS, {"type": "transcript.text.done", "text": "all of it"}, ""),
+        (TRANSCRIPTS, {"text": "all of it"}, "all of it"),
+        (TRANSCRIPTS, {"error": {"message": "sorry"}}, ""),
+        (SPEECH, {"type": "speech.audio.delta", "audio": "AAAA"}, ""),
+        (VIDEOS, {"object": "video", "prompt": "a cat"}, ""),
+        (RUNS, {"object": "thread.message.delta", "delta": {"content": [{"text": {"value": "a"}}, 7]}}, "a"),
+        (RUNS, {"object": "thread.message", "content": [{"text": {"value": "a"}}]}, ""),
+        (EVALUATIONS, {"object": "eval.run", "name": "a"}, ""),
     ],
 )
 def test_the_visible_output(flavour: Flavour, payload: dict[str, Any], text: str) -> None:
@@ -168,7 +85,29 @@ def test_the_visible_output(flavour: Flavour, payload: dict[str, Any], text: str
 
 
 names = st.sampled_from(
-    ("choices", "delta", "message", "content", "tool_calls", "function", "custom", "text", "type", "output", "name")
+    (
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "tool_calls",
+        "function",
+        "custom",
+        "text",
+        "type",
+        "output",
+        "name",
+        "data",
+        "object",
+        "usage",
+        "tool_usage",
+        "seconds",
+        "duration",
+        "per_model_usage",
+        "svg_usage",
+        "image_gen",
+        "web_search",
+    )
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -177,6 +116,14 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(names, json_values), st.sampled_from([CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS]))
+@given(st.dictionaries(names, json_values), st.sampled_from(ALL))
 def test_a_payload_of_any_shape_is_no_error(payload: dict[str, Any], flavour: Flavour) -> None:
     assert isinstance(list(flavour.texts(payload)), list)
+    reader = flavour.reader(NOTHING_REQUESTED)
+    reader.read(msgspec.json.encode(payload))
+    assert reader.reading is None or not reader.finished
+
+
+def test_what_is_priced_by_the_request_says_so() -> None:
+    assert {flavour for flavour in ALL if flavour.by_request} == {IMAGES, TRANSCRIPTS, SPEECH, VIDEOS}
+    assert len({flavour.name for flavour in ALL}) == len(ALL)

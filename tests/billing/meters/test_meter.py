@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,13 +18,14 @@ from hypothesis import strategies as st
 
 from billing.meters import meter as meters
 from billing.meters.decoding import decoder
-from billing.meters.flavours import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Flavour
+from billing.meters.flavours import ALL, CHAT, COMPLETIONS, EMBEDDINGS, Flavour
 from billing.meters.framings import TAIL_BYTES, WHOLE_CEILING, EventStream, WholeBody
 from billing.meters.meter import Meter
+from billing.requested import Requested
 from billing.usage import Reading, Unit, Usage
 
 FOLDER = Path(__file__).parents[2] / "cassettes"
-FLAVOURS = {flavour.name: flavour for flavour in (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS)}
+FLAVOURS = {flavour.name: flavour for flavour in ALL}
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,29 @@ class Cassette:
     reading: Reading | None
     text: str
     seen: dict[str, str]
+    requested: Requested
 
     def meter(self, coding: str | None = None) -> Meter:
-        return Meter(EventStream() if self.streamed else WholeBody(), self.flavour, decoder(coding))
+        return Meter(EventStream() if self.streamed else WholeBody(), self.flavour, decoder(coding), self.requested)
+
+
+def told_reading(told: dict[str, Any]) -> Reading:
+    usage = Usage({Unit(unit): quantity for unit, quantity in told["usage"].items()})
+    return Reading(**{**told, "usage": usage, "besides": tuple(map(told_reading, told.get("besides", ())))})
 
 
 def cassette(path: Path) -> Cassette:
     told = tomllib.loads(path.with_suffix(".toml").read_text())
-    reading = told.get("reading")
-    if reading:
-        reading = Reading(**{**reading, "usage": Usage({Unit(unit): n for unit, n in reading["usage"].items()})})
     return Cassette(
         path.stem,
         path.read_bytes(),
         path.suffix == ".sse",
         FLAVOURS[told["flavour"]],
         told["finished"],
-        reading,
+        told_reading(told["reading"]) if "reading" in told else None,
         told.get("text", ""),
         told.get("seen", {}),
+        Requested(**told.get("requested", {})),
     )
 
 
@@ -199,8 +205,8 @@ def test_a_count_is_believed_up_to_a_thousand_million() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[1]", b'"usage"', b"\xff\xfe", b'{"usage"', b"[" * 100_000])
 def test_what_is_no_object_is_no_reading(body: bytes) -> None:
-    for framing in (WholeBody(), EventStream()):
-        meter = Meter(framing, RESPONSES)
+    for framing, flavour in ((framing, flavour) for flavour in ALL for framing in (WholeBody(), EventStream())):
+        meter = Meter(framing, flavour)
         assert read(meter, [b"data: ", body, b"\n\n"] if isinstance(framing, EventStream) else [body]) == (None, False)
         assert meter.text() == ""
         assert meter.seen().model is None

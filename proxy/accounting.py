@@ -1,0 +1,87 @@
+"""Accounting: what one exchange used. A meter reads the answer as it passes; an estimate speaks where it is silent."""
+
+import asyncio
+
+from billing import media_bounds
+from billing.cashier import UNMETERED
+from billing.charges import Basis
+from billing.estimates import estimated_usage, is_long
+from billing.meters.decoding import decoder
+from billing.meters.flavours import Answered
+from billing.meters.framings import EventStream, WholeBody
+from billing.meters.meter import Meter
+from billing.usage import Reading
+from proxy import headers as http
+from proxy.connection import Answer
+from proxy.endpoints import Billing
+from proxy.outgoing import Outgoing
+
+_COUNTED = frozenset({"chat", "text_completion", "responses", "compact", "embeddings", "decision"})
+"""Operations whose tokens can be counted from what was sent and seen."""
+
+_VARIANTS = {"decision": "decisions"}
+"""Operations with a tariff of their own."""
+
+Account = tuple[Basis, Reading | None, str | None]
+"""What an exchange used, where that is known from, and why it is not reported if it is not."""
+
+
+class Accounting:
+    """The accounting of one exchange."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self._meter: Meter | None = None
+
+    def begin(self, answer: Answer, *, streamed: bool) -> None:
+        """The head of an answer that will be billed has come."""
+        if flavour := self._outgoing.endpoint.flavour:
+            coding = decoder(http.text(answer.headers, b"content-encoding"))
+            framing = EventStream() if streamed else WholeBody()
+            self._meter = Meter(framing, flavour, coding, self._outgoing.requested)
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes of the answer."""
+        if self._meter is not None:
+            self._meter.feed(piece)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the usage has been read: what follows in a stream is its end."""
+        return self._meter is not None and self._meter.finished
+
+    @property
+    def visible_characters(self) -> int:
+        """How much text has been seen, some events behind."""
+        return self._meter.text_characters if self._meter is not None else 0
+
+    async def close(self, why: str) -> Account:
+        """The exchange has ended; `why` is told where its usage was not reported."""
+        endpoint = self._outgoing.endpoint
+        if endpoint.billing is Billing.FREE:
+            return Basis.FREE, None, None
+        if endpoint.billing is Billing.UNMETERED:
+            return Basis.UNKNOWN, None, UNMETERED
+        if self._meter is not None and (reading := self._meter.close()) is not None:
+            return Basis.REPORTED, reading, None
+        if self._outgoing.asked.background or endpoint.billing is Billing.LATER:
+            return Basis.UNKNOWN, None, "usage_later"
+        reading = await self._estimate()
+        return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
+
+    async def _estimate(self) -> Reading | None:
+        seen = self._meter.seen() if self._meter is not None else Answered()
+        output = self._meter.text() if self._meter is not None else ""
+        asked, body, operation = self._outgoing.asked, self._outgoing.kept, self._outgoing.endpoint.operation
+        if self._outgoing.endpoint.by_request:
+            return await asyncio.to_thread(media_bounds.used, operation, self._outgoing.requested, output)
+        model = seen.model or asked.model
+        if model is None or not asked.readable or operation not in _COUNTED:
+            return None
+        if is_long(body, output):
+            usage = await asyncio.to_thread(estimated_usage, operation, body, output, model)
+        else:
+            usage = estimated_usage(operation, body, output, model)
+        if usage is None:
+            return None
+        return Reading(usage, model, seen.service_tier, seen.id, variant=_VARIANTS.get(operation, ""))

@@ -1,0 +1,172 @@
+"""Authorisation: whether a call may leave, by the rate limits and the budgets that cover it, and with what hold."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from billing.allowances import Allowance, allowance
+from billing.balances import Balances
+from billing.budgets import Budget, Shortage
+from billing.cashier import Cashier
+from billing.charges import Basis, Call, Charge
+from billing.estimates import is_long
+from billing.expectations import Expectations
+from billing.holds import Ask, Hold, Policy, affordable_cap, ask, exact_ask, open_ends
+from billing.keys import Key
+from billing.limits import Limit, RateLimiter, limits_of
+from billing.media_holds import media_ask
+from billing.prices import PriceBook
+from billing.registry import Directory
+from billing.requested import NOTHING_REQUESTED, Requested
+from billing.scopes import Index
+from billing.usage import TOKEN_UNITS
+from billing.wanted import Wanted
+from proxy import errors
+from proxy.errors import Refusal
+from proxy.metrics import Metrics
+from proxy.relay import ClientBrokeOff
+from proxy.settings import Settings
+from proxy.turnstile import Turnstile
+
+NEGLIGIBLE = 20
+"""A free bound on the input is good enough while it is less than one part in so many of what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A call that asks to leave: what it wants, and the body that was read of it."""
+
+    call: Call
+    wanted: Wanted
+    body: bytes
+    requested: Requested = NOTHING_REQUESTED
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that may leave, as it is held. Its stream may run as far as `allowance` before its hold must be raised
+    (None: to its end); `output_cap` is the cap to give it, in tokens."""
+
+    call: Call
+    allowance: Allowance | None = None
+    output_cap: int | None = None
+
+
+class Authorisation:
+    """The desk where calls ask to leave. `follow` tells it what operators decided; `refused` are told of shortages."""
+
+    def __init__(
+        self, settings: Settings, cashier: Cashier, balances: Balances, book: PriceBook, metrics: Metrics,
+        seconds: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._settings = settings
+        self._cashier = cashier
+        self._balances = balances
+        self._book = book
+        self._metrics = metrics
+        self._seconds = seconds
+        self.policy = Policy(settings.uncapped == "strict", settings.expected_usd)
+        self._hard: Index[Budget] = Index(())
+        self._known = False
+        self.expectations = Expectations()
+        self.limiter = RateLimiter()
+        self.turnstile = Turnstile()
+        self.refused: list[Callable[[Shortage], None]] = []
+        cashier.freed.append(self.turnstile.freed)
+        cashier.listeners.append(self.expectations.learn)
+
+    def follow(self, directory: Directory, *, balances_known: bool) -> None:
+        """Put a directory in force. Until its balances are known, its hard budgets cannot be authorised on."""
+        self.limiter.enforce(limits_of(directory.all(Limit), directory.all(Key)), self._seconds())
+        self._known = balances_known
+        self._hard = Index([budget for budget in directory.all(Budget) if budget.hard])
+        self.turnstile.freed()
+
+    async def admit(self, asking: Asking, gone: Callable[[], bool]) -> Admitted | Refusal:
+        """Authorise a call and record it as open; it must end at `ended`. Or say why it may not leave.
+
+        It may wait, for a short while, for other calls' holds to go; `gone` tells whether its app has left meanwhile.
+        Raises JournalUnwritable, ClientBrokeOff.
+        """
+        call = asking.call
+        if not asking.free and not self._known and self._budgets_unreadable(call):
+            return errors.budget_unavailable()
+        held = await self._ask(asking) if not asking.free and (self._balances or self.limiter) else None
+        if held is None and not asking.free and self._balances.left(call) is not None:
+            return errors.unbounded_call(open_ends(call, asking.wanted, self._book))
+        cap = None
+        if held is not None and (cap := self._affordable_cap(asking, held)):
+            capped = replace(asking.wanted, max_completion_tokens=cap, max_output_tokens=cap)
+            held = await self._ask(replace(asking, wanted=capped)) or held
+        if held is not None:
+            call = replace(call, held_pico=held.pico, hold=held.basis.value)
+        if wait := self.limiter.admit(call, held.tokens if held else 0, self._seconds()):
+            return errors.rate_limited(wait)
+        shortage: Shortage | None = None
+        opened = False
+        try:
+            shortage = await self.turnstile.enter(lambda: self._open(call, gone), self._settings.hold_wait)
+            opened = shortage is None
+        finally:
+            if not opened:
+                self.limiter.ended(call, 0, self._seconds())
+        if shortage is not None:
+            self._metrics.budget_refusals.labels(shortage.position.budget.name).inc()
+            for refused in self.refused:
+                refused(shortage)
+            return errors.over_budget(shortage)
+        may = allowance(call, held, asking.wanted, self._book) if held is not None and call.streamed else None
+        return Admitted(call, may, cap)
+
+    def raise_hold(self, call: Call, more_pico: int) -> Call | None:
+        """Hold more for a call under way: the call as it is held now, or None where a hard budget is spent and
+        FAREBOX_OVERRUN=cut."""
+        if self._settings.overrun == "cut" and self._balances.short(call, more_pico):
+            return None
+        return self._cashier.top_up(call, more_pico)
+
+    def ended(self, call: Call, charge: Charge | None) -> None:
+        """A call that was admitted has ended, with or without a charge."""
+        if self.limiter:
+            self.limiter.ended(call, _tokens(charge) if charge else 0, self._seconds())
+
+    def _affordable_cap(self, asking: Asking, held: Ask) -> int | None:
+        """The cap that a call's hard budgets afford it, where it sets none and FAREBOX_SET_CAP says so."""
+        if not self._settings.set_cap or held.basis is Hold.BOUND:
+            return None
+        left = self._balances.left(asking.call)
+        return None if left is None else affordable_cap(left, held, asking.call, asking.wanted, self._book)
+
+    def _open(self, call: Call, gone: Callable[[], bool]) -> Shortage | None:
+        if gone():
+            raise ClientBrokeOff("it left while it waited")
+        return self._cashier.open(call)
+
+    def _budgets_unreadable(self, call: Call) -> bool:
+        """Whether a hard budget covers the call whose balance cannot be read. A replica that has never read its
+        database knows of none, and the database is its alone."""
+        if self._settings.database_away == "continue":
+            return False
+        return next(self._hard.covering(call), None) is not None
+
+    async def _ask(self, asking: Asking) -> Ask | None:
+        """The hold: by a free bound where that is small beside what is left, else with the input counted."""
+        call, wanted, body = asking.call, asking.wanted, asking.body
+        if asking.requested is not NOTHING_REQUESTED:
+            return await asyncio.to_thread(media_ask, call, asking.requested, self._book, self.policy)
+        rough = ask(call, wanted, len(body), self._book, self.expectations, self.policy)
+        left = self._balances.left(call)
+        if rough is None or left is None or left <= 0 or rough.input_pico * NEGLIGIBLE <= left or not body:
+            return rough
+        counting = (call, wanted, body, self._book, self.expectations, self.policy)
+        if is_long(body, ""):
+            return await asyncio.to_thread(exact_ask, *counting)
+        return exact_ask(*counting)
+
+
+def _tokens(charge: Charge) -> int | None:
+    """The tokens a call used; None where that is not known."""
+    if charge.outcome.basis is Basis.UNKNOWN:
+        return None
+    return sum(quantity for unit, quantity in charge.usage.items() if unit in TOKEN_UNITS)
