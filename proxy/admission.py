@@ -111,7 +111,7 @@ class Proxy:
         if not self.admitting:
             return errors.shutting_down()
         if not path.startswith("/v1/") or endpoints.climbs(path):
-            return errors.not_under_v1(bodies.printable(path))
+            return errors.not_under_v1(bodies.printable(endpoints.template_of(path)))
         caller = identity.identify(
             client.headers, client.target, self.keyring, self._around.clock.now(),
             require_keys=settings.require_keys, upstream_key=settings.openai_api_key,

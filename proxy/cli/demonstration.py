@@ -4,18 +4,24 @@ import asyncio
 import contextlib
 import dataclasses
 import random
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from openai import APIError, AsyncOpenAI
+from openai import APIError, AsyncOpenAI, RateLimitError
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from billing import reports
+from billing.budgets import Budget, Position
+from billing.keys import SECRET_BYTES, Terms, issue
+from billing.money import pico_from_usd, usd_from_pico
+from billing.scopes import Scope
 from billing.store import Narrowing, fold
 from proxy.app import App, running
 from proxy.settings import Settings
@@ -29,7 +35,16 @@ AT_ONCE = 12
 POLL_SECONDS = 0.05
 
 _FINE_TUNED = "ft:gpt-4o-mini-2024-07-18:acme:support:Ab12Cd34"
-_APPS = ("sk-demo-helpdesk", "sk-demo-search", "sk-demo-research")
+_APPS = (("helpdesk", "support"), ("site-search", "search"), ("notebook", "research"))
+"""Each app's key, and its team."""
+
+_BUDGETS = (
+    Budget("company", pico_from_usd("50"), "month", hard=False),
+    Budget("research", pico_from_usd("0.06"), "month", Scope({"team": ("research",)})),
+)
+"""The second is not enough for a day: it trips."""
+
+_EXPECTED_PICO = pico_from_usd("0.01")
 _MANUAL = "Answer in one sentence, and only from this manual. " + " ".join(
     f"§{number}. A fare of zone {number} is paid in exact change; whoever pays more gets the rest back."
     for number in range(90)
@@ -115,10 +130,11 @@ _KINDS: tuple[tuple[int, Callable[[AsyncOpenAI, random.Random], Awaitable[None]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stage:
-    """A replica, and the bill of the simulator behind it."""
+    """A replica, the bill of the simulator behind it, and the secrets of the keys that were issued to the apps."""
 
     app: App
     bill: Bill
+    secrets: tuple[str, ...]
 
 
 @contextlib.asynccontextmanager
@@ -133,25 +149,43 @@ async def stage(settings: Settings, seed: int) -> AsyncIterator[Stage]:
         database=f"sqlite:///{FOLDER}/farebox.db",
         journal=FOLDER / "journal",
         replica="demo",
+        openai_api_key="sk-simulated",
+        expected_usd=_EXPECTED_PICO,
     )
     try:
         async with running(books) as app:
-            yield Stage(app, simulator.simulator.bill)
+            yield Stage(app, simulator.simulator.bill, await _opened(app))
     finally:
         await simulator.stop()
+
+
+async def _opened(app: App) -> tuple[str, ...]:
+    """Issue the apps' keys and set the budgets, as an operator would; the secrets, once they are in force."""
+    now, registry = datetime.now(UTC), app.store.registry
+    issued = [
+        issue(Terms(name, team), (), ident=f"key_demo_{name}", entropy=secrets.token_bytes(SECRET_BYTES), now=now)
+        for name, team in _APPS
+    ]
+    await registry.define([*(key for key, _ in issued), *_BUDGETS], now)
+    while app.directory.revision < await registry.revision():
+        await asyncio.sleep(POLL_SECONDS)
+    return tuple(secret for _, secret in issued)
 
 
 async def play(on: Stage, seed: int, out: Console) -> bool:
     """Play a day's traffic, print the report and the comparison; True when the books agree to the picodollar."""
     app, luck = on.app, random.Random(seed)  # noqa: S311 - a script of traffic, not a secret
-    clients = [AsyncOpenAI(api_key=key, base_url=f"http://{app.listening}/v1", max_retries=0) for key in _APPS]
+    clients = [AsyncOpenAI(api_key=key, base_url=f"http://{app.listening}/v1", max_retries=0) for key in on.secrets]
     kinds = luck.choices([kind for _, kind in _KINDS], [weight for weight, _ in _KINDS], k=CALLS)
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate, refused = asyncio.Semaphore(AT_ONCE), list[int]()
 
     async def call(kind: Callable[[AsyncOpenAI, random.Random], Awaitable[None]], number: int) -> None:
         async with gate:
             own = random.Random(f"{seed} {number}")  # noqa: S311
-            await kind(clients[number % len(clients)], own)
+            try:
+                await kind(clients[number % len(clients)], own)
+            except RateLimitError:  # a budget has not enough left
+                refused.append(number)
 
     tasks = [asyncio.create_task(call(kind, number)) for number, kind in enumerate(kinds)]
     progress = track(asyncio.as_completed(tasks), "Playing traffic", total=len(tasks), console=out, transient=True)
@@ -160,7 +194,7 @@ async def play(on: Stage, seed: int, out: Console) -> bool:
     for client in clients:
         await client.close()
     await _posted(app)
-    return await _compare(on, out)
+    return await _compare(on, len(refused), out)
 
 
 async def _posted(app: App) -> None:
@@ -169,10 +203,14 @@ async def _posted(app: App) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _compare(on: Stage, out: Console) -> bool:
+async def _compare(on: Stage, refused: int, out: Console) -> bool:
     app, bill = on.app, on.bill
     totals = await app.store.totals(("model",), Narrowing())
     out.print(_table(reports.rows(totals, ("model",), None, app.settings.timezone)))
+    out.print()
+    for position in app.balances.positions(datetime.now(UTC)):
+        out.print(_standing(position))
+    out.print(f"Refused for budget        {refused:<15} calls, which never reached the simulator")
     ledger = reports.sums(fold(totals))
     difference = bill.total_usd - Decimal(ledger["cost_usd"])
     out.print()
@@ -180,6 +218,13 @@ async def _compare(on: Stage, out: Console) -> bool:
     out.print(f"Farebox's ledger          ${ledger['cost_usd']:<14} {ledger['requests']} calls, the free ones too")
     out.print(f"Difference                [bold]${usd(difference)}[/]")
     return difference == 0
+
+
+def _standing(position: Position) -> str:
+    """A budget in a line."""
+    budget, spent = position.budget, usd_from_pico(position.spent_pico)
+    kind = "hard" if budget.hard else "soft"
+    return f"Budget {budget.name:<18} ${spent:<14} of ${usd_from_pico(budget.limit_pico)} this {budget.window}, {kind}"
 
 
 def _messages(luck: random.Random) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from billing.money import pico_from_usd
 from billing.store import Narrowing
 from proxy.cli import demonstration
 from proxy.cli.demonstration import FOLDER, play, stage
@@ -25,6 +26,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Callable[...,
     """Settings for a short demonstration in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demonstration, "CALLS", CALLS)
+    budget = dataclasses.replace(demonstration._BUDGETS[1], limit_pico=pico_from_usd("0.02"))
+    monkeypatch.setattr(demonstration, "_BUDGETS", (budget,))
     return settings("http://127.0.0.1:9")
 
 
@@ -88,13 +91,23 @@ def test_books_that_do_not_agree_are_said_so(own: Settings) -> None:
     assert figure(out, "Difference") == f"${Decimal(billed).scaleb(-12):f}"
 
 
+def test_a_budget_trips_and_the_others_go_on(own: Settings) -> None:
+    _, out, charges = played(own, seed=1)
+    assert int(figure(out, "Refused for budget")) > 0
+    spent = sum(Decimal(charge["cost_usd"]) for charge in charges if charge["team"] == "research")
+    assert figure(out, "Budget research") == f"${spent.normalize():f}"
+    assert Decimal("0.01") < spent <= Decimal("0.02")
+    assert {charge["team"] for charge in charges} == {"support", "search", "research"}
+
+
 def test_the_command_plays_it_all_and_ends(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FAREBOX_", "OPENAI_"))}
     done = subprocess.run(
         [sys.executable, "-m", "proxy", "demo", "--no-stay", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(" farebox.alerts: " in line for line in done.stderr.splitlines())
     assert figure(done.stdout, "Difference") == "$0"
     assert figure(done.stdout, "The simulator's own bill") == figure(done.stdout, "Farebox's ledger") != "$0"
     assert (tmp_path / "farebox-demo" / "farebox.db").is_file()
