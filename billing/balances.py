@@ -129,6 +129,15 @@ class Balances:
         """Whether there is any budget."""
         return bool(self._books)
 
+    def concern(self, call: Call) -> bool:
+        """Whether a budget is about this call; or may be, once a model is known that only a file of it names."""
+        if next(self._index.covering(call), None) is not None:
+            return True
+        return call.requested_model is None and any(
+            "model" in scope.wanted and scope.without("model").covers(call)
+            for scope in (book.scope for book in self._books.values())
+        )
+
     def left(self, call: Call) -> int | None:
         """The least that is left on a hard budget of this call; None when no hard budget is about it."""
         return min((account.left for account in self._accounts(call) if account.budget.hard), default=None)

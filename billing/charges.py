@@ -45,8 +45,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """An object that the upstream keeps (a file, a batch, a stored response): its id. It belongs to who made the
+    call, or where it came into being by itself (a batch's output file), to who owns the object it came of."""
+
+    id: str
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an exchange ended. `reason` says why its figures are not reported ones (`no_usage`, `cancelled`, …)."""
+    """How an exchange ended. `reason` says why its figures are not reported ones (`no_usage`, `cancelled`, …);
+    `made` are the objects that its answer tells of for the first time."""
 
     ended_at: datetime
     basis: Basis
@@ -55,6 +65,7 @@ class Outcome:
     client_gone: bool = False
     upstream_request_id: str | None = None
     reason: str | None = None
+    made: tuple[Made, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

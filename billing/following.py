@@ -53,9 +53,11 @@ class Follower:
             return
         directory = self.directory.after(changes)
         budgets: list[Budget] = directory.all(Budget)
+        new = [budget for budget in budgets if self._balances.needs_fold(budget)]
+        if new:  # what an earlier life posted and had no time to forget would be counted twice
+            await self._poster.drain()
         async with self._poster.working:  # what is not posted now stays in the journal until the sums are in force
-            now = self._now()
-            sums = await folds(self._store, [b for b in budgets if self._balances.needs_fold(b)], now, self._zone)
+            sums = await folds(self._store, new, self._now(), self._zone)
             self._balances.put(budgets, self._with_waiting(sums, budgets))
         self.directory, self.ready = directory, True
         for listener in self.listeners:
@@ -66,7 +68,7 @@ class Follower:
         """The directory that was in force when this replica last knew; None when it never did."""
         try:
             return Directory.decoded(self._memory.read_bytes())
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):  # a damaged file is none
             return None
 
     def _remember(self, directory: Directory) -> None:

@@ -113,6 +113,14 @@ class Journal:
         row = self._db.execute("SELECT body FROM records WHERE kind = ? AND id = ?", (CLOSE, call_id)).fetchone()
         return decode(row[0]) if row else None
 
+    def telling_of(self, ident: str) -> list[Charge]:
+        """The charges not posted yet whose records contain a name: candidates for who made the object of that id."""
+        rows = self._db.execute(
+            "SELECT body FROM records WHERE kind = ? AND instr(body, ?) ORDER BY seq",
+            (CLOSE, msgspec.json.encode(ident)),
+        )
+        return [decode(body) for (body,) in rows.fetchall()]
+
     def forget(self, through: int) -> None:
         """The ended exchanges up to there are in the ledger: their records are no longer needed."""
         self._read_through = through

@@ -30,6 +30,10 @@ class Scope:
         """Whether a call is meant, by what was known of it when it was admitted."""
         return all(not set(values).isdisjoint(_values(call, name)) for name, values in self.wanted.items())
 
+    def without(self, dimension: str) -> "Scope":
+        """The scope with one dimension left open."""
+        return Scope({name: values for name, values in self.wanted.items() if name != dimension})
+
 
 EVERYTHING = Scope({})
 

@@ -1,9 +1,10 @@
 """The ledger's tables (SQLModel), and how a charge becomes a row and a row the record that users see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -73,6 +74,37 @@ class ChargeRow(SQLModel, table=True):
     hold: str | None = None
 
 
+ROW: tuple[str, ...] = tuple(ChargeRow.__table__.columns.keys())  # type: ignore[attr-defined]
+"""The columns of a charge, in order."""
+
+
+class ObjectRow(SQLModel, table=True):
+    """An object that the upstream keeps, and whose it is: its maker's, or the owner's of the object `within`."""
+
+    __tablename__ = "objects"
+
+    id: str = Field(primary_key=True)
+    within: str | None = None
+    team: str | None = None
+    key: str | None = None
+    made_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+def objects_of(charge: Charge) -> list[dict[str, Any]]:
+    """The values of the rows of the objects that a charge tells of."""
+    who = charge.call.attribution
+    return [
+        {
+            "id": made.id,
+            "within": made.within,
+            "team": None if made.within else who.team,
+            "key": None if made.within else who.key,
+            "made_at": charge.call.started_at,
+        }
+        for made in charge.outcome.made
+    ]
+
+
 _OUTPUT_TOKENS = frozenset({Unit.OUTPUT_TEXT, Unit.OUTPUT_AUDIO, Unit.OUTPUT_IMAGE})
 _CACHED_TOKENS = frozenset({Unit.INPUT_CACHED_TEXT, Unit.INPUT_CACHED_AUDIO, Unit.INPUT_CACHED_IMAGE})
 
@@ -128,6 +160,26 @@ def row_of(charge: Charge) -> dict[str, Any]:
         "held_pico": call.held_pico,
         "hold": call.hold,
     }
+
+
+def stored(charge: Charge) -> tuple[Any, ...]:
+    """The values of a charge's row in the order of its columns, as SQLite keeps them: moments as text in UTC, objects
+    as JSON. What the columns' types would make of each value, without asking forty types for each row."""
+    row = row_of(charge)
+    values = [row[name] for name in ROW]
+    return tuple(keep(value) if (keep := _STORED.get(type(value))) else value for value in values)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_STORED: Mapping[type, Callable[[Any], Any]] = {
+    datetime: lambda moment: moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    dict: _json,
+    list: _json,
+    bool: int,
+}
 
 
 def _sum(usage: Usage, units: frozenset[Unit]) -> int:

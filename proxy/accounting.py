@@ -4,14 +4,15 @@ import asyncio
 
 from billing import media_bounds
 from billing.cashier import UNMETERED
-from billing.charges import Basis
+from billing.charges import Basis, Made
 from billing.estimates import estimated_usage, is_long
 from billing.meters.decoding import decoder
-from billing.meters.flavours import Answered
+from billing.meters.flavours import SILENT, Answered
 from billing.meters.framings import EventStream, WholeBody
 from billing.meters.meter import Meter
-from billing.usage import Reading
+from billing.usage import Reading, Usage
 from proxy import headers as http
+from proxy import ownership
 from proxy.connection import Answer
 from proxy.endpoints import Billing
 from proxy.outgoing import Outgoing
@@ -35,10 +36,13 @@ class Accounting:
 
     def begin(self, answer: Answer, *, streamed: bool) -> None:
         """The head of an answer that will be billed has come."""
-        if flavour := self._outgoing.endpoint.flavour:
+        endpoint, asked = self._outgoing.endpoint, self._outgoing.asked
+        mark = ownership.mark(endpoint, asked)
+        if endpoint.flavour is not None or mark:
+            flavour = endpoint.flavour or SILENT
             coding = decoder(http.text(answer.headers, b"content-encoding"))
             framing = EventStream() if streamed else WholeBody()
-            self._meter = Meter(framing, flavour, coding, self._outgoing.requested)
+            self._meter = Meter(framing, flavour, coding, self._outgoing.requested, mark)
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the answer."""
@@ -58,16 +62,31 @@ class Accounting:
     async def close(self, why: str) -> Account:
         """The exchange has ended; `why` is told where its usage was not reported."""
         endpoint = self._outgoing.endpoint
+        reading = self._meter.close() if self._meter is not None else None
         if endpoint.billing is Billing.FREE:
-            return Basis.FREE, None, None
+            return Basis.FREE, self._started(), None
         if endpoint.billing is Billing.UNMETERED:
             return Basis.UNKNOWN, None, UNMETERED
-        if self._meter is not None and (reading := self._meter.close()) is not None:
+        if reading is not None:
             return Basis.REPORTED, reading, None
         if self._outgoing.asked.background or endpoint.billing is Billing.LATER:
-            return Basis.UNKNOWN, None, "usage_later"
+            return Basis.UNKNOWN, self._started(), "usage_later"
         reading = await self._estimate()
         return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
+
+    def made(self) -> tuple[Made, ...]:
+        """The objects that the answer tells of, as far as it has come."""
+        endpoint, asked = self._outgoing.endpoint, self._outgoing.asked
+        if self._meter is None or not (self._meter.marked or ownership.makes(endpoint, asked)):
+            return ()
+        return ownership.told(endpoint, asked, self._meter.marked, self._meter.seen().id)
+
+    def _started(self) -> Reading | None:
+        """No usage, but the id of what the call made: a file, or a job whose usage comes later."""
+        if self._meter is None or not ownership.makes(self._outgoing.endpoint, self._outgoing.asked):
+            return None
+        ident = self._meter.seen().id
+        return Reading(Usage(), response_id=ident) if ident else None
 
     async def _estimate(self) -> Reading | None:
         seen = self._meter.seen() if self._meter is not None else Answered()

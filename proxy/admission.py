@@ -11,7 +11,7 @@ from billing.journal import JournalUnwritable
 from billing.keys import Key
 from billing.requested import NOTHING_REQUESTED
 from proxy import asked as bodies
-from proxy import endpoints, errors, forms, identity, permissions
+from proxy import endpoints, errors, forms, identity, ownership, permissions
 from proxy import headers as http
 from proxy.asked import BODY_CEILING_BYTES, NOTHING
 from proxy.authorisation import Admitted, Asking
@@ -22,6 +22,7 @@ from proxy.identity import Caller, Keyring
 from proxy.outgoing import Outgoing
 from proxy.relay import AppRequest, Client, ClientBrokeOff
 from proxy.rewriting import asking_for_usage
+from proxy.sizing import Sizer
 
 log = logging.getLogger("farebox.proxy")
 
@@ -43,6 +44,7 @@ class Proxy:
     def __init__(self, around: Surroundings, replica: str) -> None:
         self._around = around
         self._replica = replica
+        self._sizer = Sizer(around.upstream)
         self.admitting = True
         self.keyring = Keyring()
         self.dead_key_tried: Callable[[Key], None] = lambda key: None
@@ -61,7 +63,8 @@ class Proxy:
                 return client.written()
             try:
                 outgoing = await self._outgoing(arrival, endpoint, caller)
-                if refusal := permissions.may_use(caller, endpoint, outgoing.asked.model):
+                refusal = permissions.may_use(caller, endpoint, outgoing.asked.model)
+                if refusal or (refusal := await self._hidden(arrival, caller, path, outgoing)):
                     self._refuse(arrival, endpoint, outgoing.asked.model, refusal)
                 else:
                     await self._exchange(arrival, outgoing, caller)
@@ -70,12 +73,23 @@ class Proxy:
                 self._count(endpoint, None, CLIENT_CLOSED, "free")
         return client.written()
 
+    async def _hidden(self, arrival: "_Arrival", caller: Caller, path: str, outgoing: Outgoing) -> Refusal | None:
+        """Why a call may not leave that names what its caller may not see."""
+        seconds, isolation = self._around.clock.seconds, self._around.isolation
+        if not isolation.on:
+            return None
+        before = seconds()
+        refusal = await isolation.refusal(caller, arrival.client.method, path, outgoing)
+        arrival.waited += seconds() - before
+        return refusal
+
     async def _exchange(self, arrival: "_Arrival", outgoing: Outgoing, caller: Caller) -> None:
         around, endpoint, client = self._around, outgoing.endpoint, arrival.client
         call = self._call(arrival, outgoing, caller)
         asking = Asking(
-            call, outgoing.asked.wanted, outgoing.kept, outgoing.requested, endpoint.billing is Billing.FREE
-        )
+            call, outgoing.asked.wanted, outgoing.kept, outgoing.requested, endpoint.billing is Billing.FREE,
+            self._sizer.of(outgoing),
+        )  # fmt: skip
         before = around.clock.seconds()
         admitted: Admitted | Refusal
         try:
@@ -140,7 +154,9 @@ class Proxy:
         kept, asked, requested = b"", NOTHING, NOTHING_REQUESTED
         body: bytes | AsyncIterator[bytes] = b""
         usage_added = False
-        if client.has_body and endpoint.reads_body:
+        viewer = around.isolation.viewer(caller)
+        lists_for = viewer if ownership.lists(endpoint) else None
+        if client.has_body and (endpoint.reads_body or (viewer and ownership.may_refer(endpoint))):
             before = around.clock.seconds()
             kept, whole = await client.body_up_to(BODY_CEILING_BYTES)
             arrival.waited += around.clock.seconds() - before
@@ -166,11 +182,11 @@ class Proxy:
                 headers = http.replaced(headers, b"content-length", b"%d" % len(body))
         elif http.find(headers, b"content-length") is None:
             headers.append((b"Transfer-Encoding", b"chunked"))
-        if usage_added:
+        if usage_added or lists_for:
             headers = http.replaced(headers, b"accept-encoding", b"identity")
         line = b"%s %s HTTP/1.1" % (client.method.encode(), client.target.encode("utf-8", "surrogateescape"))
         headers = [(b"Host", around.upstream.host_header), *http.without_own(headers)]
-        return Outgoing(endpoint, asked, kept, line, headers, body, usage_added, requested)
+        return Outgoing(endpoint, asked, kept, line, headers, body, usage_added, requested, lists_for=lists_for)
 
     def _call(self, arrival: "_Arrival", outgoing: Outgoing, caller: Caller) -> Call:
         around, endpoint, asked = self._around, outgoing.endpoint, outgoing.asked

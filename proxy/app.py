@@ -21,6 +21,7 @@ from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
 from billing.following import Follower
 from billing.journal import Journal
 from billing.keys import Key, Name
+from billing.owners import Owners
 from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
 from billing.registry import Directory
@@ -33,6 +34,7 @@ from proxy.console import offer
 from proxy.console.server import Console
 from proxy.exchange import Clock, Surroundings
 from proxy.identity import Keyring
+from proxy.isolation import Isolation
 from proxy.lookout import Lookout
 from proxy.metrics import COST_LABELS, TOKEN_LABELS, Metrics
 from proxy.relay import AppServer
@@ -85,9 +87,12 @@ class App:
         self.authorisation = Authorisation(
             settings, self.cashier, self.balances, self.book, self.metrics, self._clock.seconds
         )
+        owners = Owners(self.journal, self.store)
+        self.cashier.listeners.append(owners.charged)
         self._around = Surroundings(
-            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics, self.authorisation
-        )
+            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics, self.authorisation,
+            Isolation(owners, on=settings.isolate, allowed_routes=settings.allow_routes),
+        )  # fmt: skip
         self._proxy = Proxy(self._around, self.replica)
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)

@@ -28,6 +28,7 @@ class _Fields(msgspec.Struct):
     stream_options: Any = None
     service_tier: Any = None
     background: Any = None
+    store: Any = None
     user: Any = None
     safety_identifier: Any = None
     metadata: Any = None
@@ -97,6 +98,7 @@ class Asked:
     has_stream_options: bool = False
     service_tier: str | None = None
     background: bool = False
+    store: bool | None = None
     user: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     wanted: Wanted = UNREAD
@@ -127,6 +129,7 @@ def read(body: bytes) -> Asked:
         has_stream_options=options is not None,
         service_tier=_text(fields.service_tier),
         background=fields.background is True,
+        store=fields.store if isinstance(fields.store, bool) else None,
         user=_text(fields.safety_identifier) or _text(fields.user),
         metadata=fields.metadata if isinstance(fields.metadata, dict) else {},
         wanted=wanted,

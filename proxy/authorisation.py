@@ -11,6 +11,7 @@ from billing.cashier import Cashier
 from billing.charges import Basis, Call, Charge
 from billing.estimates import is_long
 from billing.expectations import Expectations
+from billing.file_holds import Figures, Sized
 from billing.holds import Ask, Hold, Policy, affordable_cap, ask, exact_ask, open_ends
 from billing.keys import Key
 from billing.limits import Limit, RateLimiter, limits_of
@@ -26,6 +27,7 @@ from proxy.errors import Refusal
 from proxy.metrics import Metrics
 from proxy.relay import ClientBrokeOff
 from proxy.settings import Settings
+from proxy.sizing import Size
 from proxy.turnstile import Turnstile
 
 NEGLIGIBLE = 20
@@ -34,13 +36,16 @@ NEGLIGIBLE = 20
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A call that asks to leave: what it wants, and the body that was read of it."""
+    """A call that asks to leave: what it wants, and the body that was read of it. `size` finds out what to hold where
+    that is told by a file."""
 
     call: Call
     wanted: Wanted
     body: bytes
     requested: Requested = NOTHING_REQUESTED
     free: bool = False
+    size: Size | None = None
+    sized: Sized | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,14 @@ class Authorisation:
         call = asking.call
         if not asking.free and not self._known and self._budgets_unreadable(call):
             return errors.budget_unavailable()
+        if asking.size is not None and self._balances.concern(call):
+            sized = await asking.size(call, Figures(self._book, self.expectations, self.policy), self._is_near)
+            call = replace(call, requested_model=call.requested_model or sized.model)
+            asking = replace(asking, call=call, sized=sized)
         held = await self._ask(asking) if not asking.free and (self._balances or self.limiter) else None
         if held is None and not asking.free and self._balances.left(call) is not None:
-            return errors.unbounded_call(open_ends(call, asking.wanted, self._book))
+            ends = asking.sized.open_ends if asking.sized else open_ends(call, asking.wanted, self._book)
+            return errors.unbounded_call(ends)
         cap = None
         if held is not None and (cap := self._affordable_cap(asking, held)):
             capped = replace(asking.wanted, max_completion_tokens=cap, max_output_tokens=cap)
@@ -153,16 +163,22 @@ class Authorisation:
     async def _ask(self, asking: Asking) -> Ask | None:
         """The hold: by a free bound where that is small beside what is left, else with the input counted."""
         call, wanted, body = asking.call, asking.wanted, asking.body
+        if asking.sized is not None:
+            return asking.sized.ask
         if asking.requested is not NOTHING_REQUESTED:
             return await asyncio.to_thread(media_ask, call, asking.requested, self._book, self.policy)
         rough = ask(call, wanted, len(body), self._book, self.expectations, self.policy)
-        left = self._balances.left(call)
-        if rough is None or left is None or left <= 0 or rough.input_pico * NEGLIGIBLE <= left or not body:
+        if rough is None or not self._is_near(call, rough) or not body:
             return rough
         counting = (call, wanted, body, self._book, self.expectations, self.policy)
         if is_long(body, ""):
             return await asyncio.to_thread(exact_ask, *counting)
         return exact_ask(*counting)
+
+    def _is_near(self, call: Call, rough: Ask) -> bool:
+        """Whether a free bound on the input is not good enough: beside what is left on a hard budget, it is large."""
+        left = self._balances.left(call)
+        return left is not None and 0 < left < rough.input_pico * NEGLIGIBLE
 
 
 def _tokens(charge: Charge) -> int | None:

@@ -148,6 +148,41 @@ def journal_unwritable() -> Refusal:
     )  # fmt: skip
 
 
+def owners_unknown() -> Refusal:
+    """503: whose the named objects are cannot be read now, and they may be another team's."""
+    return Refusal(
+        503, "Farebox cannot read whose the objects of this call are: its database is away.", type="server_error",
+        code="owners_unavailable", retry=True, more=_retry_after(BUDGET_RETRY_SECONDS),
+    )  # fmt: skip
+
+
+def names_unreadable(why: str) -> Refusal:
+    """400: what a body names cannot be told, and it may name another team's objects."""
+    return Refusal(
+        400, f"Farebox keeps teams apart here and cannot read what this request names: {why}.", code="unreadable_body"
+    )
+
+
+def route_of_nobody(method: str, path: str) -> Refusal:
+    """404: a route of which it is not known whose things it shows."""
+    return Refusal(
+        404,
+        f"Unknown request URL: {method} {path}. Farebox keeps teams apart here and does not know whose things that "
+        "route shows. FAREBOX_ALLOW_ROUTES can allow it.",
+        code="unknown_url",
+    )
+
+
+def list_unreadable(source: str) -> Refusal:
+    """502: a list that cannot be narrowed to what the caller may see."""
+    return Refusal(
+        502,
+        f"Farebox keeps teams apart here and cannot read the list that {source} answered.",
+        type="server_error",
+        code="list_unreadable",
+    )
+
+
 BUDGET_RETRY_SECONDS = 1.0
 """When to try again where only other calls' holds stand in the way: nobody knows when they will have gone."""
 

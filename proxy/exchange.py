@@ -21,6 +21,7 @@ from proxy.asked import printable
 from proxy.authorisation import Authorisation
 from proxy.connection import Answer, BrokenOff
 from proxy.endpoints import Billing
+from proxy.isolation import Isolation
 from proxy.metrics import Metrics
 from proxy.outgoing import Outgoing
 from proxy.relay import Client, ClientBrokeOff
@@ -57,6 +58,7 @@ class Surroundings:
     cashier: Cashier
     metrics: Metrics
     authorisation: Authorisation
+    isolation: Isolation
     open: "set[Exchange]" = field(default_factory=set)
     draining: int = 0
 
@@ -144,7 +146,9 @@ class Exchange:
         headers.append((http.CALL_ID, self._call.id.encode()))
         if self._outgoing.output_cap is not None:
             headers.append((http.OUTPUT_CAP, b"%d" % self._outgoing.output_cap))
-        if billed and content_type == "application/json" and not self._client.empty_answer(answer.status):
+        if billed and self._outgoing.lists_for is not None:
+            await self._send_list(answer, headers)
+        elif billed and content_type == "application/json" and not self._client.empty_answer(answer.status):
             held = await self._hold(answer, headers)
             if answer.ended:
                 await self._send_held(answer, headers, held)
@@ -177,9 +181,20 @@ class Exchange:
         headers = http.replaced(headers, b"content-length", b"%d" % len(body))
         self._client.start(answer.status, answer.reason, headers, body)
 
+    async def _send_list(self, answer: Answer, headers: list[tuple[bytes, bytes]]) -> None:
+        """A list goes on without what belongs to others; one that cannot be read does not go on."""
+        listed = await self._around.isolation.narrowed(self._around.upstream, answer, self._outgoing)
+        if isinstance(listed, bytes):
+            self._feed(listed)
+            await self._send_held(answer, headers, listed)
+        else:
+            await self._settle(answer)
+            self._refuse(listed)
+
     async def _stream(self, answer: Answer, headers: list[tuple[bytes, bytes]], held: bytes, *, billed: bool) -> None:
         client = self._client
         plain = http.find(headers, b"content-encoding") in {None, b"identity"}
+        noting = self._around.isolation.on
         remover = UsageRemover() if self._outgoing.usage_added and billed and plain else None
         if billed and answer.ended:  # its head is its last bytes
             await self._settle(answer)
@@ -194,6 +209,9 @@ class Exchange:
                     await client.send(rest)
                 raise
             self._feed(piece)
+            if noting and (made := self._accounting.made()):  # its app may use it before the stream has ended
+                noting = False
+                self._around.isolation.note(made, self._call.attribution)
             if remover is not None:
                 piece = remover.feed(piece) + (remover.close() if answer.ended else b"")
             if billed and (answer.ended or self._accounting.finished):
@@ -245,6 +263,7 @@ class Exchange:
                 client_gone=self._client.gone,
                 upstream_request_id=_upstream_id(answer),
                 reason=reason,
+                made=self._accounting.made(),
             )
         )
 

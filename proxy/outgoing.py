@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from billing.owners import Owner
 from billing.requested import NOTHING_REQUESTED, Requested
 from proxy import headers as http
 from proxy.asked import Asked
@@ -17,7 +18,7 @@ _CAPS = {"chat": "max_completion_tokens", "responses": "max_output_tokens"}
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request as it will be sent. `kept` is what of the app's body was read and can be counted; `output_cap` the
-    cap that Farebox set because the app set none."""
+    cap that Farebox set because the app set none; `lists_for` whose objects alone are to be in the list it asks for."""
 
     endpoint: Endpoint
     asked: Asked
@@ -28,6 +29,7 @@ class Outgoing:
     usage_added: bool
     requested: Requested = NOTHING_REQUESTED
     output_cap: int | None = None
+    lists_for: Owner | None = None
 
     @property
     def head(self) -> bytes:

@@ -57,13 +57,13 @@ def asking_for_usage(body: bytes, has_stream_options: bool) -> bytes:
 
 def with_output_cap(body: bytes, field: str, cap: int) -> bytes:
     """The JSON object `body` with an output cap, in tokens, and every other byte as it was. It has none: the field is
-    missing or null."""
+    missing or null. The cap goes to the end, where it is the last word: an escaped spelling of the name is not seen."""
     name = b'"%s"' % field.encode()
-    if span := _member(body, name):
+    if (span := _member(body, name)) and b"\\u00" not in body:
         return body[: span[0]] + b"%d" % cap + body[span[1] :]
-    opening = body.index(b"{") + 1
-    comma = b"" if body[opening:].lstrip().startswith(b"}") else b","
-    return body[:opening] + name + b":%d" % cap + comma + body[opening:]
+    closing = body.rindex(b"}")
+    comma = b"" if body[:closing].rstrip().endswith(b"{") else b","
+    return body[:closing] + comma + name + b":%d" % cap + body[closing:]
 
 
 def _member(body: bytes, name: bytes) -> tuple[int, int] | None:

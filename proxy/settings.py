@@ -130,6 +130,10 @@ TABLE: tuple[Setting, ...] = (
         "FAREBOX_ALLOW_ROUTES", _routes, "",
         "routes refused for keys that Farebox issues and yet allowed, with all below them; comma-separated paths",
     ),
+    Setting(
+        "FAREBOX_ISOLATE", _flag, "false",
+        "keep teams apart: 404 for objects (files, batches, responses, …) that another team made, lists without them",
+    ),
     Setting("FAREBOX_HOLD_WAIT", _seconds, "2", "seconds a call waits when only other calls' holds stand in its way"),
     Setting(
         "FAREBOX_UNCAPPED", _one_of("expected", "strict"), "expected",
@@ -188,6 +192,7 @@ class Settings:
     require_keys: bool
     unknown_routes: str
     allow_routes: tuple[str, ...]
+    isolate: bool
     hold_wait: float
     uncapped: str
     expected_usd: int

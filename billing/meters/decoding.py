@@ -24,12 +24,18 @@ _SLICE_BYTES = 256
 class Decoder(Protocol):
     """Turns coded bytes into plain ones, in any cuts."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether the stream turned out to be none that can be decoded: what is missing will not come."""
+
     def feed(self, data: bytes) -> bytes:
         """The plain bytes that can be told so far; empty from the moment the stream turns out broken."""
 
 
 class Identity:
     """No coding."""
+
+    broken = False
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -42,6 +48,10 @@ class Coded:
         self._steps = steps
         self._decoded_bytes = 0
         self._broken = False
+
+    @property
+    def broken(self) -> bool:
+        return self._broken
 
     def feed(self, data: bytes) -> bytes:
         if self._broken or not data:
@@ -61,6 +71,8 @@ class Coded:
 
 class Undecodable:
     """A coding nobody here knows: nothing can be read."""
+
+    broken = True
 
     def feed(self, data: bytes) -> bytes:
         return b""

@@ -11,7 +11,7 @@ from typing import Any
 from billing.meters.fees import ResponseReader
 from billing.meters.media import EvaluationReader, ImagesReader, RunReader, TranscriptReader, VideoReader
 from billing.meters.readers import Answered as Answered
-from billing.meters.readers import Reader, TextReader, an_object, objects
+from billing.meters.readers import Reader, SilentReader, TextReader, an_object, objects
 from billing.meters.spellings import split_speech
 from billing.requested import Requested
 
@@ -88,6 +88,8 @@ SPEECH = Flavour("speech", _no_texts, lambda requested: TextReader(_ENDS_OF_SPEE
 VIDEOS = Flavour("videos", _no_texts, VideoReader, by_request=True)
 RUNS = Flavour("runs", _run_texts, RunReader)
 EVALUATIONS = Flavour("evaluations", _no_texts, EvaluationReader)
+SILENT = Flavour("silent", _no_texts, lambda requested: SilentReader())
+"""For answers without usage, of which an id is wanted."""
 
 ALL = (
     CHAT,

@@ -26,11 +26,15 @@ class Meter:
         flavour: Flavour,
         decoder: Decoder | None = None,
         requested: Requested = NOTHING_REQUESTED,
+        mark: bytes = b"",
     ) -> None:
         self._framing = framing
         self._flavour = flavour
         self._decoder = decoder or Identity()
         self._reader = flavour.reader(requested)
+        self._mark = mark
+        self.marked = b""
+        """The last payload that has `mark` in it: where an answer tells of more than its usage."""
         self._first = b""
         self._last = b""
         self._backlog: list[bytes] = []
@@ -67,6 +71,8 @@ class Meter:
         if payload == b"[DONE]":
             self.finished = True
             return
+        if self._mark and self._mark in payload:
+            self.marked = payload
         self._reader.read(payload)
         self.finished = self.finished or self._reader.finished
         if self._reader.reading is None:

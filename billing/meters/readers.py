@@ -75,6 +75,17 @@ class TextReader:
             self.reading = read_as(answered, usage, self._variant)
 
 
+class SilentReader:
+    """Reads no usage: for answers that tell of other things."""
+
+    def __init__(self) -> None:
+        self.reading: Reading | None = None
+        self.finished = False
+
+    def read(self, payload: bytes) -> None:
+        """Nothing in it is usage."""
+
+
 def read_as(answered: Answered, usage: Usage, variant: str = "") -> Reading:
     """The reading of a usage, with who served it."""
     reasoning = reasoning_tokens(answered.usage) if answered.usage is not None else 0

@@ -11,10 +11,12 @@ from billing import reports
 from billing.journal import Journal
 from billing.store import DIMENSIONS, Narrowing, Store, fold
 from billing.tables import record_of, row_of
-from billing.windows import INTERVALS, moment, window
+from billing.windows import BUDGET_WINDOWS, INTERVALS, moment, window
 from proxy.console.answers import bad_request, json_answer, refused
 
 CHARGES_CEILING = 1000
+
+_WINDOWS = ("hour", *BUDGET_WINDOWS)
 
 
 class Api:
@@ -90,7 +92,7 @@ class Api:
             try:
                 since, until = window(named, self._now(), self._zone)
             except KeyError:
-                raise bad_request(f"window={named}: one of {', '.join(INTERVALS)}") from None
+                raise bad_request(f"window={named}: one of {', '.join(_WINDOWS)}") from None
         return Narrowing(since, until, equal)
 
 
@@ -110,7 +112,7 @@ def _operation(summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
 _PERIOD = (
     _parameter("from", "a date or an ISO 8601 time, in the configured zone unless it says"),
     _parameter("to", "likewise; not included"),
-    _parameter("window", f"instead of both: the current {', '.join(INTERVALS)}"),
+    _parameter("window", f"instead of both: the current {', '.join(_WINDOWS)}"),
     *(_parameter(name, f"only charges of this {name}") for name in DIMENSIONS),
 )
 

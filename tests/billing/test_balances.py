@@ -1,6 +1,7 @@
 """Balances against the simplest model of them: a list of charges and a dict of open holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -121,6 +122,28 @@ def test_a_soft_budget_tells_and_never_refuses() -> None:
     assert made.left(call("2", 0)) is None
 
 
+@pytest.mark.parametrize(
+    ("scope", "model", "concerned"),
+    [
+        ({}, None, True),
+        ({"team": ("search",)}, "gpt-4o", True),
+        ({"team": ("ads",)}, None, False),
+        ({"model": ("gpt-4o",)}, "gpt-4o", True),
+        ({"model": ("gpt-4o",)}, "gpt-4.1", False),
+        ({"model": ("gpt-4o",)}, None, True),  # a file may name it yet
+        ({"model": ("gpt-4o",), "team": ("search",)}, None, True),
+        ({"model": ("gpt-4o",), "team": ("ads",)}, None, False),
+    ],
+)
+def test_which_calls_a_budget_may_be_about(
+    scope: dict[str, tuple[str, ...]], model: str | None, concerned: bool
+) -> None:
+    asked = replace(call("1", 0), requested_model=model)
+    assert balances(Budget("b", 10, scope=Scope(scope))).concern(asked) is concerned
+    assert balances(Budget("b", 10, hard=False, scope=Scope(scope))).concern(asked) is concerned
+    assert not balances().concern(asked)
+
+
 def test_a_raised_hold_is_let_go_whole() -> None:
     made = balances(Budget("b", 100))
     made.authorise(call("1", 60))
@@ -148,6 +171,13 @@ def test_holds_expire() -> None:
     made.authorise(young)
     assert made.expire(START + timedelta(minutes=1)) == ["1"]
     assert position(made, "b", young.started_at) == (0, 20)
+
+
+def test_what_costs_nothing_is_in_even_where_more_than_the_limit_is_spent() -> None:
+    made = balances(Budget("b", 100))
+    made.settle(charge(call("1", 0), 120))
+    assert made.authorise(call("2", 0)) is None
+    assert made.authorise(call("3", 1))
 
 
 # Changing rules
@@ -222,7 +252,7 @@ class Desk(RuleBasedStateMachine):
         self.count += 1
         made = call(str(self.count), ask, team=team, model=model, at=self.now, tags={"env": env} if env else {})
         should = all(
-            self.spent(b, self.now) + self.held(b, self.now) + ask <= b.limit_pico
+            ask == 0 or self.spent(b, self.now) + self.held(b, self.now) + ask <= b.limit_pico
             for b in self.budgets.values()
             if b.hard and b.scope.covers(made)
         )

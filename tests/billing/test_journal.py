@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,6 +127,47 @@ def test_a_charge_is_found_until_it_is_posted(journal: Journal) -> None:
     assert journal.find("a") == charged("a")
     journal.forget(2)
     assert journal.find("a") is None
+
+
+def test_charges_that_wait_come_in_the_order_of_their_ends(journal: Journal) -> None:
+    assert list(journal.waiting()) == []
+    for ident in "abcde":
+        journal.open(call(ident))
+    for ident in "cab":
+        journal.close(charged(ident))
+    journal.release("d")
+    before = journal.waiting()
+    assert list(journal.waiting()) == [charged("c"), charged("a"), charged("b")]
+    batch = journal.closed(2)
+    assert batch is not None
+    assert list(journal.waiting()) == [charged("c"), charged("a"), charged("b")], "that they are read changes nothing"
+    journal.forget(batch.through)
+    assert list(journal.waiting()) == [charged("b")]
+    journal.close(charged("e"))
+    assert list(journal.waiting()) == [charged("b"), charged("e")]
+    assert list(before) == [charged("c"), charged("a"), charged("b")], "those of the moment when they were asked for"
+
+
+def test_a_call_whose_hold_was_raised_is_one_call_with_its_last_hold(journal: Journal) -> None:
+    raised = replace(call("a"), held_pico=20, hold="expected")
+    for each in (call("a"), call("b"), replace(raised, held_pico=10), raised):
+        journal.open(each)
+    assert journal.unfinished() == [raised, call("b")]
+    assert (journal.pending(), journal.closed(10), list(journal.waiting())) == (0, None, [])
+    folder = journal.folder
+    journal.shut()
+    next_life = Journal(folder)
+    assert next_life.unfinished() == [raised, call("b")]
+    next_life.close(replace(charged("a"), call=raised))
+    assert (next_life.unfinished(), next_life.pending()) == ([call("b")], 1)
+    closed = next_life.closed(10)
+    assert closed is not None
+    assert closed.charges == (replace(charged("a"), call=raised),)
+    next_life.forget(closed.through)
+    assert next_life.unfinished() == [call("b")]
+    with closing(sqlite3.connect(folder / "journal.db")) as db:
+        assert db.execute("SELECT kind, id FROM records").fetchall() == [(0, "b")]
+    next_life.shut()
 
 
 def test_what_waits_is_counted_and_has_an_age(journal: Journal) -> None:

@@ -42,6 +42,12 @@ def test_scopes(scope: dict[str, tuple[str, ...]], covered: Call, not_covered: C
     assert not_covered is None or not Scope(scope).covers(not_covered)
 
 
+def test_a_dimension_can_be_left_open() -> None:
+    scope = Scope({"team": ("search",), "model": ("gpt-4o",)})
+    assert scope.without("model") == Scope({"team": ("search",)})
+    assert scope.without("key") == scope
+
+
 def test_a_scope_reads_as_it_was_set() -> None:
     assert str(Scope({"team": ("search", "ads"), "tag:env": ("prod",)})) == "tag:env=prod team=search team=ads"
     assert str(EVERYTHING) == "everything"

@@ -4,6 +4,8 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +16,10 @@ from hypothesis import strategies as st
 
 from billing.attribution import Attribution
 from billing.charges import Basis, Call, Charge, Outcome
-from billing.store import DIMENSIONS, PAGE_ROWS, Narrowing, Store, Total, fold
+from billing.store import DIMENSIONS, PAGE_ROWS, Narrowing, Spent, Store, Total, fold
 from billing.tables import QUARTER_HOUR_SECONDS, record_of, row_of
 from billing.usage import Reading, Unit, Usage
+from billing.windows import BEGINNING, END
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVERYTHING = Narrowing()
@@ -34,10 +37,12 @@ def charged(
     user: str | None = None,
     model: str | None = "gpt-4.1",
     status: int | None = 200,
+    held: int = 0,
     usage: Usage = Usage({Unit.INPUT_TEXT: 10, Unit.OUTPUT_TEXT: 4}),  # noqa: B008 -- it is immutable
 ) -> Charge:
     who = Attribution(team=team, user=user, tags={"stage": "test"})
     call = Call(ident, at, "chat", "POST", "/v1/chat/completions", who, "one", model)
+    call = replace(call, held_pico=held, hold="expected" if held else None)
     outcome = Outcome(at + timedelta(seconds=3), basis, status, Reading(usage))
     return Charge(call, outcome, model, model, "default", usage, (), Usage(), cost_pico, "2026-11-23.test")
 
@@ -277,3 +282,129 @@ def test_by_time_is_by_quarter_hours_of_the_admission(tmp_path: Path) -> None:
 def test_a_ledger_is_there_after_it_was_closed(tmp_path: Path) -> None:
     with_store(tmp_path / "ledger.db", [charged("a")], ids)
     assert with_store(tmp_path / "ledger.db", [charged("b", at=NOON + timedelta(1))], ids) == ["a", "b"]
+
+
+# ── what was spent on budgets ───────────────────────────────────────────────────
+
+SPENT = [
+    charged("a", cost_pico=1),
+    charged("b", cost_pico=2, team="ferry", user="ann"),
+    charged("c", cost_pico=4, at=NOON + timedelta(minutes=20)),
+    charged("d", cost_pico=8, at=NOON - timedelta(microseconds=1)),
+    charged("e", cost_pico=0, basis=Basis.FREE, held=16),
+    charged("f", cost_pico=None, basis=Basis.UNKNOWN, held=32),
+    charged("g", cost_pico=None, basis=Basis.ESTIMATED, held=64, team="ferry"),
+    charged("h", cost_pico=None, basis=Basis.UNKNOWN, team="ferry"),
+    charged("i", cost_pico=128, held=256, model=None, team=None),
+]
+ALWAYS = (BEGINNING, END)
+
+
+@pytest.mark.parametrize(
+    ("by", "period", "expected"),
+    [
+        ((), ALWAYS, [((), 239, 96)]),
+        ((), (NOON, END), [((), 231, 96)]),
+        ((), (NOON - timedelta(hours=1), NOON), [((), 8, 0)]),
+        ((), (NOON, NOON + timedelta(minutes=20)), [((), 227, 96)]),
+        ((), (NOON, NOON), [((), 0, 0)]),
+        (("team",), ALWAYS, [((None,), 128, 0), (("ferry",), 66, 64), (("harbour",), 45, 32)]),
+        (("user", "team"), (NOON, NOON + timedelta(minutes=1)), [
+            ((None, None), 128, 0), (("ferry", None), 64, 64), (("ferry", "ann"), 2, 0), (("harbour", None), 33, 32)
+        ]),
+        (("model",), ALWAYS, [((None,), 128, 0), (("gpt-4.1",), 111, 96)]),
+        (("tags",), ALWAYS, [(({"stage": "test"},), 239, 96)]),
+        (("cost_pico", "lines"), ALWAYS, [((), 239, 96)]),  # no scope can name these
+        (("team",), (NOON + timedelta(days=1), END), []),
+    ],
+)  # fmt: skip
+def test_what_charges_count_as_on_budgets(
+    tmp_path: Path, by: tuple[str, ...], period: tuple[datetime, datetime], expected: list[tuple[Any, int, int]]
+) -> None:
+    """An unknown cost counts as what was held; a hold counts as nothing once the cost is known."""
+    found = with_store(tmp_path / "ledger.db", SPENT, lambda store: store.spent(by, *period))
+    rows = [(tuple(each.values[name] for name in each.values), each.spent_pico, each.unknown_pico) for each in found]
+    assert sorted(rows, key=str) == sorted(expected, key=str)
+    assert all({*each.values} <= {*by} for each in found)
+
+
+def test_spend_goes_by_the_model_that_was_asked_for(tmp_path: Path) -> None:
+    served = replace(charged("a"), model="gpt-4.1-2025-04-14", base_model="gpt-4.1-2025-04-14")
+    found = with_store(tmp_path / "ledger.db", [served], lambda store: store.spent(["model"], *ALWAYS))
+    assert found == [Spent({"model": "gpt-4.1"}, 1000, 0)]
+
+
+def test_spend_is_exact_beyond_what_a_column_holds(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    ledger = [charged(str(n), cost_pico=most) for n in range(3)] + [
+        charged(f"u{n}", cost_pico=None, basis=Basis.UNKNOWN, held=most) for n in range(2)
+    ]
+    found = with_store(tmp_path / "ledger.db", ledger, lambda store: store.spent([], *ALWAYS))
+    assert found == [Spent({}, 5 * most, 2 * most)]
+
+
+# ── a ledger of an earlier version ──────────────────────────────────────────────
+
+VERSION_0_1_0 = """
+CREATE TABLE charges (
+    id VARCHAR NOT NULL, started_at DATETIME NOT NULL, ended_at DATETIME NOT NULL, quarter_hour BIGINT NOT NULL,
+    operation VARCHAR NOT NULL, method VARCHAR NOT NULL, path VARCHAR NOT NULL, requested_model VARCHAR,
+    model VARCHAR, base_model VARCHAR, service_tier VARCHAR, status INTEGER, streamed BOOLEAN NOT NULL,
+    client_gone BOOLEAN NOT NULL, basis VARCHAR NOT NULL, reason VARCHAR, input_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, usage JSON NOT NULL, lines JSON NOT NULL,
+    unpriced JSON NOT NULL, remarks JSON NOT NULL, cost_pico BIGINT, price_book VARCHAR NOT NULL, "key" VARCHAR,
+    team VARCHAR, project VARCHAR, organization VARCHAR, user VARCHAR, tags JSON NOT NULL, response_id VARCHAR,
+    upstream_request_id VARCHAR, replica VARCHAR NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX ix_charges_quarter_hour ON charges (quarter_hour);
+INSERT INTO charges VALUES (
+    'old', '2026-11-23 12:00:00.000000', '2026-11-23 12:00:03.000000', 1994928, 'chat', 'POST', '/v1/chat/completions',
+    'gpt-4.1', 'gpt-4.1', 'gpt-4.1', 'default', 200, 0, 0, 'reported', NULL, 10, 0, 4,
+    '{"input_text_tokens":10,"output_text_tokens":4}', '[]', '{}', '{}', 1000, '2026-11-23.test', NULL, 'harbour',
+    NULL, NULL, NULL, '{"stage":"test"}', NULL, NULL, 'one'
+), (
+    'old and unknown', '2026-11-23 12:00:00.000000', '2026-11-23 12:00:03.000000', 1994928, 'chat', 'POST',
+    '/v1/chat/completions', NULL, NULL, NULL, NULL, NULL, 0, 0, 'unknown', 'interrupted', 0, 0, 0,
+    '{}', '[]', '{}', '{}', NULL, '2026-11-23.test', NULL, 'harbour', NULL, NULL, NULL, '{}', NULL, NULL, 'one'
+);
+"""
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(VERSION_0_1_0)
+
+    async def ask(store: Store) -> None:
+        assert await store.charge("old") == record_of(row_of(charged("old")))
+        assert await ids(store) == ["new", "old", "old and unknown"]
+        (total,) = await store.totals([], EVERYTHING)
+        assert (total.requests, total.cost_pico, total.unknown) == (3, 1000, 2)
+        assert await store.spent(["team"], *ALWAYS) == [Spent({"team": "harbour"}, 1007, 7)]
+        assert await store.registry.revision() == 0
+        await store.create()
+        assert await ids(store) == ["new", "old", "old and unknown"]
+
+    new = charged("new", cost_pico=None, basis=Basis.UNKNOWN, held=7)
+    for _ in range(2):  # the second time it is a ledger of this version
+        with_store(tmp_path / "ledger.db", [new], ask)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        assert db.execute("SELECT id, held_pico, hold FROM charges ORDER BY id").fetchall() == [
+            ("new", 7, "expected"), ("old", None, None), ("old and unknown", None, None)
+        ]  # fmt: skip
+
+
+def test_a_ledger_made_anew_has_the_columns_of_one_that_grew(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "grown.db")) as db:
+        db.executescript(VERSION_0_1_0)
+
+    def schema(name: str) -> set[Any]:
+        with_store(tmp_path / name, [], ids)
+        with closing(sqlite3.connect(tmp_path / name)) as db:
+            return {
+                (table, *column[1:])
+                for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+                for column in db.execute(f"PRAGMA table_info({table})")
+            }
+
+    assert schema("grown.db") == schema("new.db")

@@ -8,7 +8,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from billing.attribution import Attribution
+from billing.budgets import Budget, Position
 from billing.charges import Basis, Call, Charge, Outcome, charge
+from billing.money import PICO_PER_USD
 from billing.prices import Price, PriceBook, PriceList
 from billing.rating import Rate
 from billing.usage import Reading, Unit, Usage
@@ -44,6 +46,14 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "farebox_estimated_requests": ("counter", ("reason",)),
     "farebox_journal_pending_records": ("gauge", ()),
     "farebox_journal_lag_seconds": ("gauge", ()),
+    "farebox_budget_limit_usd": ("gauge", ("budget",)),
+    "farebox_budget_spent_usd": ("gauge", ("budget",)),
+    "farebox_budget_held_usd": ("gauge", ("budget",)),
+    "farebox_budget_overrun_usd": ("gauge", ("budget",)),
+    "farebox_budget_reset_timestamp_seconds": ("gauge", ("budget",)),
+    "farebox_budget_refusals": ("counter", ("budget",)),
+    "farebox_alerts": ("counter", ("alert", "channel", "result")),
+    "farebox_model_retires_timestamp_seconds": ("gauge", ("model",)),
     "farebox_build_info": ("gauge", ("version", "price_book")),
 }
 """The promised metrics: their kind and labels."""
@@ -64,6 +74,12 @@ def charged(
     usage = Usage({Unit.INPUT_TEXT: tokens[0], Unit.OUTPUT_TEXT: tokens[1]})
     reading = None if basis in {Basis.UNKNOWN, Basis.FREE} else Reading(usage, model)
     return charge(call, Outcome(NOW, basis, 200, reading, reason=reason), BOOK)
+
+
+def position(name: str = "search", limit: int = 100, spent: int = 0, held: int = 0) -> Position:
+    """Where a budget stands, in dollars."""
+    until = datetime(2026, 12, 1, tzinfo=UTC)
+    return Position(Budget(name, limit * PICO_PER_USD), NOW, until, spent * PICO_PER_USD, held * PICO_PER_USD)
 
 
 def fresh(label_values: int = 200) -> Metrics:
@@ -100,6 +116,10 @@ def everything() -> Metrics:
     metrics.show_spend("day", [(("search", "gpt-4o"), 1)])
     metrics.requests.labels("chat", "gpt-4o", "200", "reported").inc()
     metrics.unmetered.labels("/v1/new").inc()
+    metrics.show_budgets([position()])
+    metrics.budget_refusals.labels("search").inc()
+    metrics.alerts.labels("budget_threshold", "ops", "delivered").inc()
+    metrics.show_retiring({"gpt-4o": NOW})
     for histogram in (metrics.duration, metrics.first_byte, metrics.overhead):
         histogram.labels("chat").observe(0.1)
     return metrics
@@ -281,6 +301,31 @@ def test_the_spend_of_a_window_replaces_what_was_shown_for_it() -> None:
         ("day", "search", "gpt-5.4"): 1.0,
         ("month", "search", "gpt-4o"): 9.0,
     }
+
+
+def test_a_budgets_gauges_are_where_it_stands_now() -> None:
+    metrics = fresh()
+    metrics.show_budgets([position("gone", 1, 2, 3), position("search", limit=100, spent=40, held=5)])
+    metrics.show_budgets([position("search", limit=100, spent=130, held=7), position("ads", limit=10, spent=4)])
+    shown = {
+        what: series(metrics, f"farebox_budget_{what}")
+        for what in ("limit_usd", "spent_usd", "held_usd", "overrun_usd")
+    }
+    assert shown == {
+        "limit_usd": {("search",): 100, ("ads",): 10},
+        "spent_usd": {("search",): 130, ("ads",): 4},
+        "held_usd": {("search",): 7, ("ads",): 0},
+        "overrun_usd": {("search",): 30, ("ads",): 0},
+    }
+    begins = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert series(metrics, "farebox_budget_reset_timestamp_seconds") == {("search",): begins, ("ads",): begins}
+
+
+def test_models_that_retire_are_shown_while_they_are_in_the_traffic() -> None:
+    metrics = fresh()
+    metrics.show_retiring({"gpt-4o": NOW, "o3": NOW + timedelta(days=1)})
+    metrics.show_retiring({"gpt-4o": NOW})
+    assert series(metrics, "farebox_model_retires_timestamp_seconds") == {("gpt-4o",): NOW.timestamp()}
 
 
 def test_the_journal_s_gauges() -> None:

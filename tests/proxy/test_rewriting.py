@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import asked
-from proxy.rewriting import UsageRemover, asking_for_usage
+from proxy.rewriting import UsageRemover, asking_for_usage, with_output_cap
 
 # ── asking for usage ────────────────────────────────────────────────────────────
 
@@ -132,6 +132,76 @@ def test_whatever_the_body_only_the_option_changes(body: Edited, before: str, af
     meant["stream_options"] = (meant.get("stream_options") or {}) | {"include_usage": True}
     assert json.loads(new) == meant
     assert asked.read(new).include_usage
+
+
+# ── an output cap ───────────────────────────────────────────────────────────────
+
+CAP = '"max_output_tokens":256'
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"{}", b'{"max_output_tokens":256}'),
+        (b" {\n }\r\n", b' {\n "max_output_tokens":256}\r\n'),
+        (b'{"a":1}', b'{"a":1,"max_output_tokens":256}'),
+        (b'{"a":{}\n}', b'{"a":{}\n,"max_output_tokens":256}'),
+        # null is none
+        (b'{"max_output_tokens":null,"a":1}', b'{"max_output_tokens":256,"a":1}'),
+        (b'{ "max_output_tokens" :\tnull }', b'{ "max_output_tokens" :\t256 }'),
+        (b'{"max_output_tokens":1,"max_output_tokens":null}', b'{"max_output_tokens":1,"max_output_tokens":256}'),
+        # what only looks like it
+        (b'{"a":{"max_output_tokens":null}}', b'{"a":{"max_output_tokens":null},"max_output_tokens":256}'),
+        (b'{"a":"max_output_tokens"}', b'{"a":"max_output_tokens","max_output_tokens":256}'),
+        (b'{"a":"}","b":"{"}', b'{"a":"}","b":"{","max_output_tokens":256}'),
+        # a name that is written with escapes has not the last word
+        (b'{"max\\u005foutput_tokens":null}', b'{"max\\u005foutput_tokens":null,"max_output_tokens":256}'),
+        (
+            b'{"max_output_tokens":null,"max\\u005foutput_tokens":null}',
+            b'{"max_output_tokens":null,"max\\u005foutput_tokens":null,"max_output_tokens":256}',
+        ),
+    ],
+)
+def test_a_cap_is_set_and_nothing_else_touched(body: bytes, expected: bytes) -> None:
+    assert with_output_cap(body, "max_output_tokens", 256) == expected
+    assert asked.read(expected).wanted.max_output_tokens == 256
+
+
+@st.composite
+def uncapped(draw: st.DrawFn) -> Edited:
+    """An object in which the cap is missing, or null once or twice; and the same with a cap."""
+    spelled = JSON.flatmap(texts).filter(lambda text: "\\u00" not in text)
+    others = draw(st.lists(st.tuples(st.sampled_from(["model", "input", "max_tokens", "x"]), spelled), max_size=3))
+    members = [(other, value, value) for other, value in others]
+    places = sorted(draw(st.lists(st.integers(0, len(members)), max_size=2)), reverse=True)
+    for number, place in enumerate(places):
+        members.insert(place, ("max_output_tokens", "null", "null" if number else "256"))
+    spaces = [[draw(SPACE) for _ in range(4)] for _ in members]
+    before, after = (
+        ",".join(
+            f'{one}"{member[0]}"{two}:{three}{member[which]}{four}'
+            for member, (one, two, three, four) in zip(members, spaces, strict=True)
+        )
+        for which in (1, 2)
+    )
+    if places:
+        return f"{{{before}}}", f"{{{after}}}"
+    comma = "," if members else ""
+    return f"{{{before}}}", f"{{{after}{comma}{CAP}}}"
+
+
+@given(uncapped(), SPACE, SPACE)
+def test_whatever_the_body_only_the_cap_changes(body: Edited, before: str, after: str) -> None:
+    old, new = (f"{before}{text}{after}".encode() for text in body)
+    assert with_output_cap(old, "max_output_tokens", 256) == new
+    assert json.loads(new) == json.loads(old) | {"max_output_tokens": 256}
+
+
+@given(st.dictionaries(NAMES | st.sampled_from(["max_output_tokens"]), JSON, max_size=4).flatmap(texts))
+def test_any_object_has_its_cap_in_the_end(body: str) -> None:
+    """Also one whose field says something that is no cap, and whatever is escaped in it."""
+    capped = with_output_cap(body.encode(), "max_output_tokens", 256)
+    assert json.loads(capped) == json.loads(body) | {"max_output_tokens": 256}
 
 
 # ── and undoing it ──────────────────────────────────────────────────────────────

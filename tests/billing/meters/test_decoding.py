@@ -98,6 +98,7 @@ def test_a_broken_stream_falls_silent(name: str, encode: Callable[[bytes], bytes
     coded = encode(LONG[:5000])
     for size in (1, 50, 10_000):
         stream = decoder(name)
+        assert not stream.broken
         pieces = [coded[start : start + size] for start in range(0, len(coded) // 2, size)]
         first = b"".join([stream.feed(piece[: len(coded) // 2]) for piece in pieces])
         assert first in (LONG[: len(first)], b"")
@@ -105,6 +106,7 @@ def test_a_broken_stream_falls_silent(name: str, encode: Callable[[bytes], bytes
             stream.feed(b"\xff\x00\xfe\x07" * 64_000)
         assert stream.feed(coded) == b""
         assert stream.feed(b"") == b""
+        assert stream.broken
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
@@ -144,6 +146,7 @@ def test_an_answer_of_just_the_ceiling_is_whole(
 @pytest.mark.parametrize("name", [None, "", "identity", " Identity "])
 def test_without_a_coding_bytes_are_as_they_are(name: str | None) -> None:
     assert decoded(name, [ANSWER[:5], b"", ANSWER[5:]]) == ANSWER
+    assert not decoder(name).broken
 
 
 def test_names_are_read_as_http_reads_them() -> None:
@@ -153,3 +156,4 @@ def test_names_are_read_as_http_reads_them() -> None:
 @pytest.mark.parametrize("name", ["compress", "gzip, br", "dcz", "exi"])
 def test_an_unknown_coding_says_nothing(name: str) -> None:
     assert decoded(name, [gzip.compress(ANSWER), ANSWER]) == b""
+    assert decoder(name).broken

@@ -145,7 +145,9 @@ def test_sums_by_dimension_the_dearest_first(settings: MakeSettings) -> None:
         ("", 1),  # today
         ("window=day", 1),
         ("window=hour", 1),
+        ("window=week", 1),  # from Monday
         ("window=month", 2),
+        ("window=total", 3),
         ("from=2026-11-22", 2),
         ("from=2026-11-22&to=2026-11-23", 1),
         ("to=2026-11-22", 1),
@@ -209,7 +211,8 @@ WRONG = (
     ("spend?by=lines", "by=lines"),
     ("spend?interval=week", "interval=week: one of hour, day, month"),
     ("spend?interval=", "interval=: one of hour, day, month"),
-    ("spend?window=week", "window=week: one of hour, day, month"),
+    ("spend?window=quarter", "window=quarter: one of hour, day, week, month, total"),
+    ("spend?window=", "window=: one of hour, day, week, month, total"),
     ("spend?from=yesterday", "'yesterday' is neither a date (2026-11-23) nor a time"),
     ("spend?to=2026-13-01", "'2026-13-01' is neither a date"),
     ("charges?from=", "'' is neither a date"),
