@@ -7,11 +7,11 @@ itself is the audit trail.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, func, select
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import Field, SQLModel
 
@@ -38,6 +38,15 @@ class DefinitionRow(SQLModel, table=True):
     id: str
     defined_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
     body: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+
+
+class PresenceRow(SQLModel, table=True):
+    """A replica that works on this database, and when it last said so."""
+
+    __tablename__ = "replicas"
+
+    name: str = Field(primary_key=True)
+    seen_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,9 @@ class Directory:
 
 CHANGES_PAGE = 5000
 
+PRESENCE = timedelta(seconds=10)
+"""A replica that has said nothing for so long is not there."""
+
 
 class Registry:
     """The log in the ledger's database. Commands write it beside a running replica."""
@@ -119,6 +131,20 @@ class Registry:
         async with self._engine.connect() as connection:
             return int((await connection.execute(select(func.coalesce(func.max(_LOG.c.revision), 0)))).scalar_one())
 
+    async def present(self, replica: str, now: datetime) -> int:
+        """Say that a replica is here; how many are, this one among them."""
+        async with self._engine.begin() as connection:
+            seen = update(_PRESENT).where(_PRESENT.c.name == replica).values(seen_at=now)
+            if not (await connection.execute(seen)).rowcount:
+                await connection.execute(_PRESENT.insert(), [{"name": replica, "seen_at": now}])
+            others = select(func.count()).where(_PRESENT.c.seen_at > now - PRESENCE, _PRESENT.c.name != replica)
+            return 1 + int((await connection.execute(others)).scalar_one())
+
+    async def left(self, replica: str) -> None:
+        """Say that a replica has gone."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(_PRESENT).where(_PRESENT.c.name == replica))
+
     async def define(self, definitions: Sequence[Definition], at: datetime) -> None:
         """Put definitions in force, together."""
         rows = [
@@ -136,6 +162,7 @@ class Registry:
             await connection.execute(_LOG.insert(), [{"kind": named, "id": ident, "defined_at": at, "body": None}])
 
 
+_PRESENT = PresenceRow.__table__  # type: ignore[attr-defined]
 _LOG = DefinitionRow.__table__  # type: ignore[attr-defined]
 
 

@@ -20,7 +20,6 @@ from billing.cashier import Cashier
 from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
 from billing.following import Follower
 from billing.journal import Journal
-from billing.keys import Key, Name
 from billing.owners import Owners
 from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
@@ -33,19 +32,15 @@ from proxy.authorisation import Authorisation
 from proxy.console import offer
 from proxy.console.server import Console
 from proxy.exchange import Clock, Surroundings
-from proxy.identity import Keyring
 from proxy.isolation import Isolation
 from proxy.lookout import Lookout
 from proxy.metrics import COST_LABELS, TOKEN_LABELS, Metrics
 from proxy.relay import AppServer
 from proxy.settings import Address, Settings
+from proxy.steering import Steering
 from proxy.upstream import Upstream
 
 SPEND_REFRESH_SECONDS = 5.0
-FOLLOW_SECONDS = 0.25
-"""How often a replica asks what operators have changed."""
-
-FIRST_READING_SECONDS = 5.0
 SPEND_TIMEOUT_SECONDS = 3.0
 LEDGER_RETRY_SECONDS = 1.0
 CONNECTIONS_BACKLOG = 1024
@@ -80,10 +75,6 @@ class App:
         self.cashier = Cashier(self.journal, self.book, self.balances)
         self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
         self._poster = Poster(self.journal, self.store)
-        self._follower = Follower(
-            self.store, self.journal, self._poster, self.balances, settings.timezone, self._clock.now,
-            self.journal.folder / "directory.json",
-        )  # fmt: skip
         self.authorisation = Authorisation(
             settings, self.cashier, self.balances, self.book, self.metrics, self._clock.seconds
         )
@@ -94,6 +85,14 @@ class App:
             Isolation(owners, on=settings.isolate, allowed_routes=settings.allow_routes),
         )  # fmt: skip
         self._proxy = Proxy(self._around, self.replica)
+        follower = Follower(
+            self.store, self.journal, self._poster, self.balances, settings.timezone, self._clock.now,
+            self.journal.folder / "directory.json",
+        )  # fmt: skip
+        self._steering = Steering(
+            self.replica, self.store, follower, self._proxy, self.authorisation, self.balances, self._clock,
+            settings.hold_seconds,
+        )  # fmt: skip
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)
         self.authorisation.refused.append(self._lookout.watch.refused)
@@ -112,8 +111,7 @@ class App:
         if interrupted := self.cashier.settle_interrupted(self._booted_at):
             log.warning("%d calls were in flight when the last process ended; charged as unknown", interrupted)
         self.cashier.listeners.append(self.metrics.charged)
-        self._follower.listeners.append(self._follow)
-        await self._first_reading()
+        await self._steering.begin()
         preload()  # now, since building an encoder would hold up the loop later
         server = AppServer(self._proxy.handle)
         console = Console(
@@ -140,7 +138,7 @@ class App:
         )
         beside = (
             self._keep_ledger(),
-            self._keep_following(),
+            self._steering.run(),
             self._lookout.run(lambda: self.balances.positions(self._clock.now()), lambda: self.directory),
         )
         self._tasks = [asyncio.create_task(task) for task in beside]
@@ -163,6 +161,7 @@ class App:
             await self._poster.drain()
         except TROUBLES as error:
             log.warning("charges stay in the journal until the next start: %s", error)
+        await self._steering.end()
         await self.store.close()
         self.journal.shut()
 
@@ -183,7 +182,7 @@ class App:
     @property
     def directory(self) -> Directory:
         """What operators decided, as it is in force here."""
-        return self._follower.directory
+        return self._steering.directory
 
     # What runs beside the calls
 
@@ -201,39 +200,6 @@ class App:
                 log.warning("the ledger's database is away, charges wait in the journal: %s", error)
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
         await self._poster.run()
-
-    async def _first_reading(self) -> None:
-        """Know keys and budgets before the first call; where the database is away, those of the last life."""
-        try:
-            async with asyncio.timeout(FIRST_READING_SECONDS):
-                await self.store.create()
-                await self._follower.step()
-        except (*TROUBLES, TimeoutError) as error:
-            log.warning("keys and budgets cannot be read from the ledger's database: %s", error)
-            if directory := self._follower.remembered():
-                self._follow(directory)
-
-    async def _keep_following(self) -> None:
-        """Put in force what operators change, and let stale holds go, for ever."""
-        away = False
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            try:
-                await self._follower.step()
-                away = False
-            except TROUBLES as error:
-                if not away:
-                    log.warning("changes of keys and budgets cannot be read: %s", error)
-                away = True
-            stale = self._clock.now() - timedelta(seconds=self.settings.hold_seconds)
-            if expired := self.balances.expire(stale):
-                log.warning("%d holds expired, the first of call %s", len(expired), expired[0])
-                self.authorisation.turnstile.freed()
-
-    def _follow(self, directory: Directory) -> None:
-        """Put a directory in force."""
-        self._proxy.keyring = Keyring.of(directory.all(Key), directory.all(Name))
-        self.authorisation.follow(directory, balances_known=self._follower.ready)
 
     async def _resume_counters(self) -> None:
         earlier = Narrowing(until=self._booted_at, equal=(("replica", self.replica),))
@@ -273,7 +239,7 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with (
                 asyncio.timeout(DATABASE_PATIENCE_SECONDS),
-                self._follower.working,
+                self._steering.working,
                 self._lookout.at_rest(),
                 self._poster.working,
             ):

@@ -74,6 +74,8 @@ class Authorisation:
         self.policy = Policy(settings.uncapped == "strict", settings.expected_usd)
         self._hard: Index[Budget] = Index(())
         self._known = False
+        self._limits: list[Limit] = []
+        self.replicas = 1
         self.expectations = Expectations()
         self.limiter = RateLimiter()
         self.turnstile = Turnstile()
@@ -83,10 +85,16 @@ class Authorisation:
 
     def follow(self, directory: Directory, *, balances_known: bool) -> None:
         """Put a directory in force. Until its balances are known, its hard budgets cannot be authorised on."""
-        self.limiter.enforce(limits_of(directory.all(Limit), directory.all(Key)), self._seconds())
+        self._limits = limits_of(directory.all(Limit), directory.all(Key))
+        self.share(self.replicas)
         self._known = balances_known
         self._hard = Index([budget for budget in directory.all(Budget) if budget.hard])
         self.turnstile.freed()
+
+    def share(self, replicas: int) -> None:
+        """Rate limits are shared out equally among so many replicas."""
+        self.replicas = replicas
+        self.limiter.enforce(self._limits, self._seconds(), replicas)
 
     async def admit(self, asking: Asking, gone: Callable[[], bool]) -> Admitted | Refusal:
         """Authorise a call and record it as open; it must end at `ended`. Or say why it may not leave.

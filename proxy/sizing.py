@@ -41,7 +41,7 @@ TOGETHER = 4
 REMEMBERED = 256
 
 _SLICE_BYTES = 8 * 2**10
-"""As much is read between two turns of the event loop, a line counting as `_LINE_BYTES` at least: a millisecond or two.
+"""As much is read between two turns of the event loop, each line counting as `_LINE_BYTES` more: a millisecond or two.
 And as much is decoded at once, so that a bomb is seen before it has gone off."""
 
 _LINE_BYTES = 512
@@ -171,10 +171,11 @@ class Sizer:
         async with aclosing(self._content(file)) as content:
             async for piece in content:
                 for line in lines.feed(piece):
-                    done = await _add(total, line, done)
-                await asyncio.sleep(0)
+                    await _add(total, line)
+                    done = await _turned(done + _LINE_BYTES)
+                done = await _turned(done + len(piece))
         for line in lines.close():
-            await _add(total, line, 0)
+            await _add(total, line)
 
     async def _content(self, file: _File) -> AsyncGenerator[bytes]:
         """The bytes of a file, in pieces. Raises Unread."""
@@ -207,13 +208,15 @@ def _slices(data: bytes) -> Iterator[bytes]:
     return (data[start : start + _SLICE_BYTES] for start in range(0, len(data), _SLICE_BYTES))
 
 
-async def _add(total: _Sum, line: bytes | int, done: int) -> int:
-    """Add a line; then let the loop turn, if that is due. Returns how much was read since it last did."""
+async def _add(total: _Sum, line: bytes | int) -> None:
     if isinstance(line, bytes) and is_long(line, ""):
         await asyncio.to_thread(total.add, line)
-        return 0
-    total.add(line)
-    done += max(len(line), _LINE_BYTES) if isinstance(line, bytes) else _SLICE_BYTES
+    else:
+        total.add(line)
+
+
+async def _turned(done: int) -> int:
+    """Let the loop turn if that is due; how much was read since it last did."""
     if done < _SLICE_BYTES:
         return done
     await asyncio.sleep(0)

@@ -44,6 +44,9 @@ def serve(
         str | None, typer.Option("--prices", metavar="FILE", help="your own prices (FAREBOX_PRICES)")
     ] = None,
     replica: Annotated[str | None, typer.Option(metavar="NAME", help="this replica's name (FAREBOX_REPLICA)")] = None,
+    alert: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="an Apprise URL that alerts go to (FAREBOX_ALERTS)")
+    ] = None,
 ) -> None:
     """Run the proxy and its console."""
     chosen = settings(
@@ -54,6 +57,7 @@ def serve(
         journal=journal,
         prices=price_file,
         replica=replica,
+        alerts=",".join(alert) if alert else None,
     )
     raise typer.Exit(serving.serve(chosen))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -88,6 +88,19 @@ def test_a_long_log_is_read_page_by_page(with_registry, monkeypatch: pytest.Monk
     async def scene(log: Registry) -> None:
         await log.define([Limit(f"{number:02}") for number in range(10)], AT)
         assert [limit.name for limit in (await log.directory()).all(Limit)] == [f"{number:02}" for number in range(10)]
+
+    with_registry(scene)
+
+
+def test_replicas_that_are_here_are_counted(with_registry) -> None:  # type: ignore[no-untyped-def]
+    async def scene(log: Registry) -> None:
+        assert await log.present("a", AT) == 1
+        assert await log.present("b", AT + timedelta(seconds=9)) == 2
+        assert await log.present("a", AT + timedelta(seconds=9)) == 2
+        assert await log.present("a", AT + timedelta(seconds=20)) == 1, "b has said nothing for too long"
+        assert await log.present("b", AT + timedelta(seconds=20)) == 2
+        await log.left("b")
+        assert await log.present("a", AT + timedelta(seconds=20)) == 1
 
     with_registry(scene)
 

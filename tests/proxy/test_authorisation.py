@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,17 @@ def test_a_rate_limit_refuses_like_openai_does(replica: Any) -> None:
             assert (refused.error["type"], refused.error["code"]) == ("requests", "rate_limit_exceeded")
             assert refused.headers["x-ratelimit-limit-requests"] == "2"
             assert 0 < int(refused.headers["retry-after-ms"]) <= 30_000
+
+    asyncio.run(scene())
+
+
+def test_rate_limits_are_shared_out_among_replicas(replica: Any) -> None:
+    async def scene() -> None:
+        async with before(answering(answer(8, 3)), replica, Limit("l", requests_per_minute=4)) as (farebox, _):
+            await farebox.app.store.registry.present("another", datetime.now(UTC))
+            await until(lambda: farebox.app.authorisation.replicas == 2)
+            statuses = [read(await farebox.send(post(1))).status for _ in range(3)]
+            assert statuses == [200, 200, 429]
 
     asyncio.run(scene())
 
