@@ -142,6 +142,11 @@ class Balances:
         """The least that is left on a hard budget of this call; None when no hard budget is about it."""
         return min((account.left for account in self._accounts(call) if account.budget.hard), default=None)
 
+    def unspent(self, call: Call) -> int | None:
+        """The least that is not spent on a hard budget of this call, whoever holds it; None when there is none."""
+        accounts = self._accounts(call)
+        return min((it.budget.limit_pico - it.spent for it in accounts if it.budget.hard), default=None)
+
     def short(self, call: Call, ask_pico: int) -> Shortage | None:
         """The hard budget that has not enough left, if any: first one where waiting would not help."""
         shortages = (

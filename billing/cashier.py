@@ -5,7 +5,7 @@ Everything here is synchronous: between a decision and its record there is no `a
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -92,6 +92,11 @@ class Cashier:
         except JournalUnwritable as error:
             log.warning("release of %s not written (%s): it will be charged as unknown", call.id, error)
         self._let_go(call)
+
+    def waiting(self) -> Iterator[Charge]:
+        """The charges that are not posted yet: those in the journal, and those that it could not take so far."""
+        yield from self._journal.waiting()
+        yield from self._unwritten
 
     def settle_interrupted(self, now: datetime) -> int:
         """Settle what an earlier life left in flight, with cost unknown; return how many there were."""

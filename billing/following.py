@@ -12,8 +12,8 @@ import msgspec
 from billing.attribution import Attribution
 from billing.balances import Balances, Fold, counted
 from billing.budgets import Budget
+from billing.cashier import Cashier
 from billing.charges import Call
-from billing.journal import Journal
 from billing.poster import Poster
 from billing.registry import Directory
 from billing.scopes import TAG, Index
@@ -29,10 +29,10 @@ class Follower:
     """
 
     def __init__(
-        self, store: Store, journal: Journal, poster: Poster, balances: Balances, zone: ZoneInfo,
+        self, store: Store, cashier: Cashier, poster: Poster, balances: Balances, zone: ZoneInfo,
         now: Callable[[], datetime], memory: Path,
     ) -> None:  # fmt: skip
-        self._store, self._journal, self._poster = store, journal, poster
+        self._store, self._cashier, self._poster = store, cashier, poster
         self._balances, self._zone, self._now = balances, zone, now
         self._memory = memory
         self.directory = Directory()
@@ -85,7 +85,7 @@ class Follower:
         """The sums with the charges that are in the journal and not in the ledger yet."""
         index = Index([budget for budget in budgets if budget.name in sums])
         whole = {name: list(parts) for name, parts in sums.items()}
-        for charge in self._journal.waiting() if whole else ():
+        for charge in self._cashier.waiting() if whole else ():
             for budget in index.covering(charge.call):
                 whole[budget.name] = [
                     fold.plus(*counted(charge)) if fold.since <= charge.call.started_at < fold.until else fold

@@ -86,7 +86,7 @@ class App:
         )  # fmt: skip
         self._proxy = Proxy(self._around, self.replica)
         follower = Follower(
-            self.store, self.journal, self._poster, self.balances, settings.timezone, self._clock.now,
+            self.store, self.cashier, self._poster, self.balances, settings.timezone, self._clock.now,
             self.journal.folder / "directory.json",
         )  # fmt: skip
         self._steering = Steering(

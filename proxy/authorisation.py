@@ -184,9 +184,12 @@ class Authorisation:
         return exact_ask(*counting)
 
     def _is_near(self, call: Call, rough: Ask) -> bool:
-        """Whether a free bound on the input is not good enough: beside what is left on a hard budget, it is large."""
-        left = self._balances.left(call)
-        return left is not None and 0 < left < rough.input_pico * NEGLIGIBLE
+        """Whether a free bound on the input is not good enough: beside what is left on a hard budget it is large, or
+        the call would be refused by it. Also where others hold all there is, for they let go; not where it is spent."""
+        left, unspent = self._balances.left(call), self._balances.unspent(call)
+        if left is None or unspent is None or unspent <= 0 or not rough.input_pico:
+            return False
+        return left < max(rough.input_pico * NEGLIGIBLE, rough.pico)
 
 
 def _tokens(charge: Charge) -> int | None:

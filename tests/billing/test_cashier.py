@@ -162,11 +162,13 @@ def test_charges_wait_in_memory_and_are_written_in_order_before_the_next_call(
         settled = [cashier.settle(call(ident), SPENT) for ident in "ba"]
     assert [decode(record.args[1].encode()) for record in caplog.records] == settled, "and the log has them too"  # type: ignore[index,union-attr]
     assert told == settled
+    assert list(cashier.waiting()) == settled, "budgets that are summed up just now must not miss them"
     with pytest.raises(JournalUnwritable):
         cashier.open(call("d"))
     assert ended(journal) == []
     make_room(journal)
     cashier.open(call("e"))
+    assert [each.call.id for each in cashier.waiting()] == ["b", "a"]
     assert ended(journal) == ["b", "a"]
     assert [each.id for each in journal.unfinished()] == ["c", "e"]
     assert told == settled, "each was told once"

@@ -21,12 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.attribution import Attribution
 from billing.balances import Balances
 from billing.budgets import Budget
+from billing.cashier import Cashier
 from billing.charges import Basis, Call, Charge, Outcome
 from billing.following import Follower, folds
 from billing.journal import Journal
 from billing.keys import Key, Terms, issue
 from billing.limits import Limit
 from billing.poster import Poster
+from billing.prices import PriceBook
 from billing.registry import Directory
 from billing.scopes import EVERYTHING, Scope
 from billing.store import Spent, Store
@@ -68,6 +70,9 @@ class Ledger(Store):
         return found
 
 
+BOOK = PriceBook((), "2026-11-23.test")
+
+
 @dataclass
 class Replica:
     """What follows the registry, and all it works with."""
@@ -100,7 +105,7 @@ def play(folder: Path, act: Callable[[Replica], Awaitable[None]], zone: ZoneInfo
         store, journal, balances = Ledger(f"sqlite:///{folder}/farebox.db"), Journal(folder / "one"), Balances(zone)
         poster = Poster(journal, store)
         memory = folder / "one" / "directory.json"
-        follower = Follower(store, journal, poster, balances, zone, lambda: NOON, memory)
+        follower = Follower(store, Cashier(journal, BOOK, balances), poster, balances, zone, lambda: NOON, memory)
         try:
             await store.create()
             await act(Replica(store, journal, poster, balances, follower))
@@ -493,7 +498,9 @@ def test_a_replica_that_never_reached_its_database_is_not_ready(tmp_path: Path) 
             Balances(BERLIN),
         )
         memory = journal.folder / "directory.json"
-        follower = Follower(store, journal, Poster(journal, store), balances, BERLIN, lambda: NOON, memory)
+        follower = Follower(
+            store, Cashier(journal, BOOK, balances), Poster(journal, store), balances, BERLIN, lambda: NOON, memory
+        )
         with pytest.raises(SQLAlchemyError):
             await follower.step()
         assert (follower.ready, follower.directory, memory.exists()) == (False, Directory(), False)

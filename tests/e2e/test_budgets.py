@@ -9,6 +9,8 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,7 @@ from billing.charges import Charge
 from billing.money import pico_from_usd
 from billing.store import Store
 from billing.tokens import count_input
+from proxy.settings import Settings
 from proxy.simulator.server import Running, start
 from proxy.simulator.simulator import Simulator
 
@@ -34,8 +37,8 @@ MODEL = "gpt-4o"
 INPUT, OUTPUT = 2_500_000, 10_000_000
 MOST_OUTPUT = 16384
 MESSAGES = [{"role": "user", "content": "hello"}]
-ALL_INPUT = 5 * (count_input("chat", {"model": MODEL, "messages": MESSAGES}, MODEL).tokens + 32) // 4
-"""Input that costs as much as is held for it near the limit: cache writes, which are dearer, are not billed here."""
+ALL_INPUT = count_input("chat", {"model": MODEL, "messages": MESSAGES}, MODEL).tokens + 32
+"""All the input tokens that are held for near the limit."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,20 @@ def status_of(answer: bytes) -> tuple[int, str | None]:
     return int(head.split()[1]), headers.get("x-should-retry") if "429" in head.split("\r\n")[0] else None
 
 
-def billed(simulator: Running) -> int:
-    return sum(pico_from_usd(str(row.cost_usd)) for row in simulator.simulator.bill)
+@asynccontextmanager
+async def simulated() -> AsyncIterator[Running]:
+    """The simulator, inside the block."""
+    simulator = await start(Simulator(20261123))
+    try:
+        yield simulator
+    finally:
+        await simulator.stop()
+
+
+def billed(simulator: Running, only: Collection[str | None] | None = None) -> int:
+    """What the upstream bills in picodollars: for all calls, or for those of some request ids."""
+    bill = simulator.simulator.bill
+    return sum(pico_from_usd(str(row.cost_usd)) for row in bill if only is None or row.request_id in only)
 
 
 async def flood(farebox: Replica, kind: Kind, told: str) -> tuple[Counter[tuple[int, str | None]], list[Charge]]:
@@ -96,8 +111,7 @@ def test_where_charges_equal_their_holds_less_than_a_hold_is_left(replica: Any, 
     told = f"words=1; prompt_tokens={ALL_INPUT}; completion_tokens={chosen.output}"
 
     async def scene() -> None:
-        simulator = await start(Simulator(1))
-        async with replica(simulator.url, hold_wait="0", uncapped=chosen.uncapped) as farebox:
+        async with simulated() as simulator, replica(simulator.url, hold_wait="0", uncapped=chosen.uncapped) as farebox:
             endings, charges = await flood(farebox, chosen, told)
             position = farebox.position("nearly spent")
             assert (position.spent_pico, position.held_pico) == (billed(simulator), 0)
@@ -109,7 +123,6 @@ def test_where_charges_equal_their_holds_less_than_a_hold_is_left(replica: Any, 
             assert endings[200, None] == len(charges) == len(simulator.simulator.bill) - 1
             assert AFFORDABLE - 2 <= len(charges) <= AFFORDABLE
             assert set(endings) <= {(200, None), (429, "true"), (429, "false")}
-        await simulator.stop()
 
     asyncio.run(scene())
 
@@ -120,8 +133,10 @@ def test_where_charges_are_a_tenth_all_money_is_spent_by_those_who_wait(replica:
     told = f"words=1; prompt_tokens={ALL_INPUT // 10}; completion_tokens={chosen.output // 10}"
 
     async def scene() -> None:
-        simulator = await start(Simulator(1))
-        async with replica(simulator.url, hold_wait="120", uncapped=chosen.uncapped) as farebox:
+        async with (
+            simulated() as simulator,
+            replica(simulator.url, hold_wait="120", uncapped=chosen.uncapped) as farebox,
+        ):
             endings, charges = await flood(farebox, chosen, told)
             position = farebox.position("nearly spent")
             assert (position.spent_pico, position.held_pico) == (billed(simulator), 0)
@@ -129,7 +144,6 @@ def test_where_charges_are_a_tenth_all_money_is_spent_by_those_who_wait(replica:
             assert position.left_pico < max(charge.call.held_pico for charge in charges), "nobody went while it fitted"
             assert (AFFORDABLE - 1) * 10 - 5 < len(charges) == endings[200, None] < AFFORDABLE * 10
             assert endings == {(200, None): len(charges), (429, "false"): CALLS - len(charges)}, "it is really spent"
-        await simulator.stop()
 
     asyncio.run(scene())
 
@@ -159,52 +173,53 @@ async def calls_until_the_end(port: int, luck: random.Random) -> None:
             return
 
 
+async def killed_under_load(simulator: Running, configured: Settings, folder: Path, luck: random.Random) -> None:
+    """Several lives of `farebox serve`, each killed amid its calls."""
+    environ = {
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+        "FAREBOX_UPSTREAM": simulator.url,
+        "FAREBOX_LISTEN": "127.0.0.1:0",
+        "FAREBOX_CONSOLE": "127.0.0.1:0",
+        "FAREBOX_REPLICA": configured.replica or "",
+        "FAREBOX_DATABASE": configured.database,
+        "FAREBOX_JOURNAL": str(configured.journal),
+    }
+    bill = simulator.simulator.bill
+    for kill in range(KILLS):
+        process, port = await serve(environ, folder)
+        apps = [asyncio.create_task(calls_until_the_end(port, random.Random(f"{kill} {n}"))) for n in range(APPS)]
+        enough = len(bill) + luck.randrange(20, 60)
+        await until(lambda enough=enough: len(bill) >= enough)  # type: ignore[misc]
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        await asyncio.gather(*apps)
+
+
 def test_kills_never_put_capped_calls_over_their_budget(replica: Any, settings: Any, tmp_path: Path) -> None:
     """What was in flight counts as what was held for it: not less than the upstream bills, and never over."""
-    limit = pico_from_usd("0.15") * (1 + KILLS)
+    limit, luck = pico_from_usd("0.15") * (1 + KILLS), random.Random(20261123)
 
     async def scene() -> None:
-        luck = random.Random(20261123)
-        simulator = await start(Simulator(1))
-        configured = settings(simulator.url)
-        store = Store(configured.database)
-        await store.create()
-        await store.registry.define([Budget("b", limit)], datetime.now(UTC))
-        await store.close()
-        environ = {
-            "PYTHONPATH": str(Path(__file__).parent.parent.parent),
-            "FAREBOX_UPSTREAM": simulator.url,
-            "FAREBOX_LISTEN": "127.0.0.1:0",
-            "FAREBOX_CONSOLE": "127.0.0.1:0",
-            "FAREBOX_REPLICA": configured.replica,
-            "FAREBOX_DATABASE": configured.database,
-            "FAREBOX_JOURNAL": str(configured.journal),
-        }
-        for kill in range(KILLS):
-            process, port = await serve(environ, tmp_path)
-            apps = [asyncio.create_task(calls_until_the_end(port, random.Random(f"{kill} {n}"))) for n in range(APPS)]
-            enough = len(simulator.simulator.bill) + luck.randrange(20, 60)
-            await until(lambda enough=enough: len(simulator.simulator.bill) >= enough)  # type: ignore[misc]
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
-            await asyncio.gather(*apps)
-        async with replica(simulator.url) as farebox:
-            before = farebox.position("b")
-            assert before.held_pico == 0
-            assert billed(simulator) <= before.spent_pico <= limit
-            charges = {charge["upstream_request_id"]: charge for charge in await farebox.charges()}
-            known = sum(
-                pico_from_usd(str(row.cost_usd)) for row in simulator.simulator.bill if row.request_id in charges
-            )
-            assert before.spent_pico - before.unknown_pico == known, "what is known is the bill, to the picodollar"
-            for cap in reversed(CAPS):
-                while status_of(await farebox.send(capped(farebox.port, cap, luck)))[0] == 200:
-                    pass
-            await farebox.settled()
-            after = farebox.position("b")
-            assert billed(simulator) <= after.spent_pico <= limit
-            assert after.left_pico < ALL_INPUT * INPUT + CAPS[0] * OUTPUT, "all that is not spent is less than one hold"
-        await simulator.stop()
+        async with simulated() as simulator:
+            configured = settings(simulator.url)
+            store = Store(configured.database)
+            await store.create()
+            await store.registry.define([Budget("b", limit)], datetime.now(UTC))
+            await store.close()
+            await killed_under_load(simulator, configured, tmp_path, luck)
+            async with replica(simulator.url) as farebox:
+                before = farebox.position("b")
+                assert before.held_pico == 0
+                assert billed(simulator) <= before.spent_pico <= limit
+                charged = {charge["upstream_request_id"] for charge in await farebox.charges()}
+                assert before.spent_pico - before.unknown_pico == billed(simulator, charged), "to the picodollar"
+                for cap in reversed(CAPS):
+                    while status_of(await farebox.send(capped(farebox.port, cap, luck)))[0] == 200:
+                        pass
+                await farebox.settled()
+                after = farebox.position("b")
+                assert billed(simulator) <= after.spent_pico <= limit
+                assert after.left_pico < ALL_INPUT * INPUT + CAPS[0] * OUTPUT, "less than one hold is left"
 
     asyncio.run(scene())
 
@@ -213,8 +228,7 @@ def test_kills_never_put_capped_calls_over_their_budget(replica: Any, settings: 
 
 PROMPT = "the quick brown fox jumps over the lazy dog " * 200
 LONG = {"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]}
-DEAREST_INPUT = INPUT * 5 // 4
-COUNTED = (count_input("chat", LONG, MODEL).tokens + 32) * DEAREST_INPUT
+COUNTED = (count_input("chat", LONG, MODEL).tokens + 32) * INPUT
 """What is held for the long prompt when it is counted; its bytes alone would say five times as much."""
 
 
@@ -223,12 +237,10 @@ def test_a_prompt_is_counted_before_it_is_refused(replica: Any) -> None:
     cap = 60_000
 
     async def scene() -> None:
-        simulator = await start(Simulator(1))
-        async with replica(simulator.url) as farebox:
+        async with simulated() as simulator, replica(simulator.url) as farebox:
             await farebox.define(Budget("b", COUNTED + cap * OUTPUT))
             call = post(farebox.port, {**LONG, "max_completion_tokens": cap})
             assert status_of(await farebox.send(call)) == (200, None)
-        await simulator.stop()
 
     asyncio.run(scene())
 
@@ -237,17 +249,15 @@ def test_a_prompt_is_counted_also_where_others_hold_all_there_is(replica: Any) -
     """The first call holds more than a limit that has been lowered meanwhile; it ends, and the second can pay."""
 
     async def scene() -> None:
-        simulator = await start(Simulator(1))
-        async with replica(simulator.url, hold_wait="60") as farebox:
+        async with simulated() as simulator, replica(simulator.url, hold_wait="60") as farebox:
             await farebox.define(Budget("b", 2 * COUNTED))
             told = "words=1; prompt_tokens=1; completion_tokens=1; delay=1"
-            first = asyncio.create_task(farebox.send(post(farebox.port, {**LONG, "max_completion_tokens": 10}, told)))
+            first = asyncio.create_task(farebox.send(post(farebox.port, {**LONG, "max_completion_tokens": 100}, told)))
             await until(lambda: len(simulator.simulator.bill) == 1)
             await farebox.define(Budget("b", COUNTED + 20 * OUTPUT))
-            assert farebox.position("b").left_pico < 20 * OUTPUT
+            assert farebox.position("b").left_pico < 0
             second = farebox.send(post(farebox.port, {**LONG, "max_completion_tokens": 10}))
             assert status_of(await second) == (200, None)
             await first
-        await simulator.stop()
 
     asyncio.run(scene())
