@@ -54,9 +54,9 @@ class Follower:
         directory = self.directory.after(changes)
         budgets: list[Budget] = directory.all(Budget)
         new = [budget for budget in budgets if self._balances.needs_fold(budget)]
-        if new:  # what an earlier life posted and had no time to forget would be counted twice
-            await self._poster.drain()
         async with self._poster.working:  # what is not posted now stays in the journal until the sums are in force
+            if new:  # what was posted and is not forgotten yet would be counted twice
+                await self._poster.drain_held()
             sums = await folds(self._store, new, self._now(), self._zone)
             self._balances.put(budgets, self._with_waiting(sums, budgets))
         self.directory, self.ready = directory, True

@@ -61,17 +61,21 @@ class Poster:
     async def drain(self) -> int:
         """Post everything that has ended; return how many charges. Raises what the database raises."""
         async with self.working:
-            if self._seen == self._journal.written:
-                return 0
-            seen, posted = self._journal.written, 0
-            while closed := self._journal.closed(BATCH):
-                if closed.charges:
-                    await self._store.post(closed.charges)
-                self._journal.forget(closed.through)
-                posted += len(closed.charges)
-            self._seen = seen
-            await self._checkpoint(posted)
-            return posted
+            return await self.drain_held()
+
+    async def drain_held(self) -> int:
+        """The same for who holds `working` already, and wants nothing posted after that until it lets go."""
+        if self._seen == self._journal.written:
+            return 0
+        seen, posted = self._journal.written, 0
+        while closed := self._journal.closed(BATCH):
+            if closed.charges:
+                await self._store.post(closed.charges)
+            self._journal.forget(closed.through)
+            posted += len(closed.charges)
+        self._seen = seen
+        await self._checkpoint(posted)
+        return posted
 
     async def _checkpoint(self, posted: int) -> None:
         self._since_checkpoint += posted
