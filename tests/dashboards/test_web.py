@@ -2,20 +2,30 @@
 
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from billing import reports
+from billing import reports, scopes
+from billing.alert_log import AlertRow
+from billing.budgets import ALERT_PERCENTS, Budget, Position
+from billing.definitions import MODES, limit_shown, position_shown
+from billing.keys import Key, shown
+from billing.limits import Limit
 from billing.store import DIMENSIONS, fold
 from billing.tables import ChargeRow
+from billing.windows import BUDGET_WINDOWS
 from proxy.console.offer import PATHS
 from proxy.console.server import OPEN_PATHS, WEB
 
 FILES = sorted(path.name for path in WEB.iterdir())
-HTML, SCRIPT, STYLE = ((WEB / name).read_text() for name in ("index.html", "page.js", "page.css"))
+HTML, STYLE = ((WEB / name).read_text() for name in ("index.html", "page.css"))
+SCRIPTS = {path.stem: path.read_text() for path in WEB.glob("*.js")}
+SCRIPT = "".join(SCRIPTS.values())
+VIEWS = ("spend", "budgets", "keys", "limits", "alerts")
 LINKS = {"a": "href", "link": "href", "script": "src", "img": "src"}
 
 
@@ -60,7 +70,10 @@ def test_everything_the_page_loads_or_links_is_the_console_s_own(page: Page) -> 
     targets = [attributes[LINKS[tag]] or "" for tag, attributes in page.elements if LINKS.get(tag) in attributes]
     assert len(targets) >= 5
     routes = {f"/web/{name}" for name in FILES} | {"/", "/api/v1/openapi.json"} | OPEN_PATHS
-    assert {*targets} <= routes
+    assert {target for target in targets if not target.startswith("#")} <= routes
+    assert {target for target in targets if target.startswith("#")} == {f"#{view}" for view in VIEWS}
+    imported = re.findall(r'^import [^;]* from "([^"]+)";$', SCRIPT, re.MULTILINE)
+    assert {*imported} == {f"./{name}" for name in FILES if name.endswith(".js")} - {"./page.js"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -82,9 +95,11 @@ def test_the_style_loads_nothing() -> None:
 def test_nothing_is_inline(page: Page) -> None:
     assert page.inline == []
     for tag, attributes in page.elements:
-        assert tag not in {"style", "base", "form", "iframe", "object", "embed"}
+        assert tag not in {"style", "base", "iframe", "object", "embed"}
         assert "style" not in attributes
         assert [name for name in attributes if name.startswith("on")] == []
+        if tag == "form":  # the policy lets none be sent: the script sends what they say
+            assert not {"action", "method", "target"} & {*attributes}
         if tag == "script":
             assert attributes["src"]
             assert attributes["type"] == "module"
@@ -101,7 +116,8 @@ def test_nothing_is_inline(page: Page) -> None:
         "Function(",
         "setAttribute",
         ".style",
-        "import",
+        "import(",
+        "createElementNS",
     ],
 )
 def test_what_clients_call_things_never_becomes_markup_or_code(dangerous: str) -> None:
@@ -109,8 +125,8 @@ def test_what_clients_call_things_never_becomes_markup_or_code(dangerous: str) -
 
 
 def test_no_number_touches_money() -> None:
-    money = SCRIPT[SCRIPT.index("function usd") : SCRIPT.index("function element")]
-    assert not re.search(r"Number|parseFloat|toFixed|\* ?100|\bMath\b", money)
+    money = SCRIPTS["parts"].partition("function usd")[2].partition("function element")[0]
+    assert not re.search(r"Number|parseFloat|toFixed|\* ?100\b|\bMath\b", money)
     assert "BigInt" in money
 
 
@@ -125,7 +141,7 @@ def test_the_icon_is_a_drawing_and_nothing_else() -> None:
 def used_ids() -> set[str]:
     """The ids of the elements that the script writes to."""
     figures = set(re.findall(r'\btotal\("([\w-]+)"', SCRIPT))
-    written = set(re.findall(r'\b(?:getElementById|fill)\("([\w-]+)"', SCRIPT))
+    written = set(re.findall(r'\b(?:by|fill|say|tell)\("([\w-]+)"', SCRIPT))
     return written | figures | {f"{name}-calls" for name in figures}
 
 
@@ -139,38 +155,109 @@ def test_labels_point_at_elements_that_are_there(page: Page) -> None:
     assert {*page.values("aria-labelledby")} <= {*page.values("id")}
 
 
+def test_every_field_has_a_label_around_it() -> None:
+    labelled = "".join(re.findall(r"<label.*?</label>", HTML, re.DOTALL))
+    for field in ("<input", "<select", "<textarea"):
+        assert labelled.count(field) == HTML.count(field) > 0
+
+
+def test_every_button_says_what_it_does_to_a_form(page: Page) -> None:
+    kinds = [attributes.get("type") for tag, attributes in page.elements if tag == "button"]
+    assert {*kinds} == {"submit", "button"}  # none by default
+    assert kinds.count("submit") == len([tag for tag, _ in page.elements if tag == "form"])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_has_a_link_and_an_empty_state_with_a_command(page: Page, view: str) -> None:
+    assert {view, f"to-{view}", "empty" if view == "spend" else f"{view}-empty"} <= {*page.values("id")}
+    if view != "spend":
+        empty = HTML.partition(f'id="{view}-empty"')[2].partition("</div>")[0]
+        assert f"<code>farebox {view} " in empty
+
+
 def test_the_page_says_its_language_title_and_what_to_do_without_a_script(page: Page) -> None:
     tags = dict(page.elements)
     assert tags["html"]["lang"] == "en"
     assert {"title", "main", "h1", "noscript"} <= {*tags}
     assert dict(page.elements)["main"] is not None
-    assert page.values("aria-live") == ["polite"]
+    assert {*page.values("aria-live")} == {"polite"}
+    results = {attributes.get("id") for _, attributes in page.elements if attributes.get("role") == "status"}
+    assert {"budget-result", "key-result", "limit-result", "alert-result"} <= results
 
 
 def test_every_class_has_a_style(page: Page) -> None:
     used = {name for names in page.values("class") for name in names.split()}
-    used |= set(re.findall(r'"(number|marked)"', SCRIPT))
+    used |= set(re.findall(r'"(number|marked|wrap|over)"', SCRIPT))
     assert {name for name in used if f".{name}" not in STYLE} <= {"note"}
+    assert {"number", "marked", "wrap", "over"} <= used
 
 
 def test_the_script_asks_the_api_what_it_offers() -> None:
     asked = re.findall(r"\bask\([\"`]([^\"`]+)[\"`]\)", SCRIPT)
-    assert len(asked) >= 4
+    assert len(asked) >= 8
     for question in asked:
         path, query = urlsplit(f"/api/v1/{question}").path, urlsplit(question).query
-        offered = {parameter["name"] for parameter in PATHS[path]["get"]["parameters"]}
+        offered = {parameter["name"] for parameter in PATHS[path]["get"].get("parameters", [])}
         given = parse_qs(query.replace("${CALLS}", "50"), keep_blank_values=True)
         assert {*given} <= offered
         assert {name for name in given.get("by", [""])[0].split(",") if name} <= {*DIMENSIONS}
 
 
-def test_the_script_reads_fields_that_there_are() -> None:
+def test_the_script_tells_the_api_what_it_offers() -> None:
+    told = re.findall(r'\bsend\("(\w+)", "([^"]+)"', SCRIPT)
+    assert len(told) == SCRIPT.count("send(") - 1  # its definition
+    for method, path in told:
+        assert method.lower() in PATHS[f"/api/v1/{path}"]
+    nouns = {"budgets": "{name}", "keys": "{id}", "limits": "{name}"}
+    assert {path for method, path in told if method == "DELETE"} == {f"{noun}/{each}" for noun, each in nouns.items()}
+
+
+@pytest.mark.parametrize("noun", ["budget", "limit", "key"])
+def test_forms_say_everything_that_the_api_takes(noun: str) -> None:
+    path, method = ("/api/v1/keys", "post") if noun == "key" else (f"/api/v1/{noun}s/{{name}}", "put")
+    form = HTML.partition(f'<form id="{noun}-form"')[2].partition("</form>")[0]
+    names = {*re.findall(r' name="([^"]+)"', form)} | ({"scope"} if 'class="scope"' in form else set())
+    taken = PATHS[path][method]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert names == {*taken} | {"name"}
+
+
+def test_a_scope_can_name_every_dimension() -> None:
+    template = HTML.partition('<template id="scope-fields">')[2].partition("</template>")[0]
+    assert {*re.findall(r' name="scope\.(\w+)"', template)} == {*scopes.DIMENSIONS, "tag"}
+    assert re.findall(r"\w+", SCRIPTS["parts"].partition("DIMENSIONS = [")[2].partition("]")[0]) == [*scopes.DIMENSIONS]
+
+
+def test_a_budget_can_have_every_window_and_mode() -> None:
+    windows = HTML.partition('<select name="window">')[2].partition("</select>")[0]
+    modes = HTML.partition('<select name="mode">')[2].partition("</select>")[0]
+    assert re.findall(r"<option[^>]*>(\w+)", windows) == [*BUDGET_WINDOWS]
+    assert re.findall(r'value="(\w+)"', modes) == [*MODES]
+    assert f'value="{", ".join(map(str, ALERT_PERCENTS))}"' in HTML
+
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ANY_KEY = Key("key_1", "a", "", "abcd", NOW)
+READ_OF_ROWS = {
+    "budgets": {*position_shown(Position(Budget("a", 1), NOW, NOW, 0, 0))},
+    "limits": {*limit_shown(Limit("a"))},
+    "keys": {*shown(ANY_KEY, NOW)},
+    "alerts": {*AlertRow.model_fields, "deliveries"},
+}
+
+
+@pytest.mark.parametrize("view", READ_OF_ROWS)
+def test_the_tables_read_fields_that_there_are(view: str) -> None:
+    read = set(re.findall(r"\brow\.(\w+)", SCRIPTS[view]))
+    assert len(read) >= 2
+    assert read <= READ_OF_ROWS[view]
+
+
+def test_the_script_reads_sums_and_charges_that_there_are() -> None:
     figures = {*reports.sums(fold([])), *DIMENSIONS}
     charge = {*ChargeRow.model_fields, "cost_usd"}
-    sums = SCRIPT[SCRIPT.index("const sums") : SCRIPT.index("const calls")]
-    calls = SCRIPT[SCRIPT.index("const calls") : SCRIPT.index("async function ask")]
-    total = SCRIPT[SCRIPT.index("function total") : SCRIPT.index("async function refresh")]
-    assert set(re.findall(r"\brow\.(\w+)", sums)) <= figures
-    assert set(re.findall(r"\bsum\.(\w+)", total)) <= figures
-    read = set(re.findall(r"\brow\.(\w+)", calls))
-    assert {"started_at", "model", "cost_usd"} <= read <= charge
+    sums, _, rest = SCRIPTS["spend"].partition("const calls")
+    calls, _, rest = rest.partition("function total")
+    total = rest.partition("async function refresh")[0]
+    assert {"cost_usd", "unknown"} <= set(re.findall(r"\brow\.(\w+)", sums)) <= figures
+    assert {"cost_usd", "unknown"} <= set(re.findall(r"\bsum\.(\w+)", total)) <= figures
+    assert {"started_at", "model", "cost_usd"} <= set(re.findall(r"\brow\.(\w+)", calls)) <= charge
