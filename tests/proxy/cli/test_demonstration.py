@@ -66,13 +66,14 @@ def test_the_books_agree_to_the_picodollar(own: Settings) -> None:
     assert {charge["replica"] for charge in charges} == {"demo"}
 
 
-def test_every_demonstration_begins_with_empty_books(own: Settings) -> None:
+def test_every_demonstration_begins_with_empty_books(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstration, "_BUDGETS", ())  # which calls a budget refuses depends on the calls' timing
     FOLDER.mkdir()
     (FOLDER / "farebox.db").write_text("of another day")
     first = played(own, seed=1)
     again = played(own, seed=1)
     other = played(own, seed=2)
-    assert len(first[2]) == len(again[2]) <= CALLS
+    assert len(first[2]) == len(again[2]) > CALLS - 5  # what the upstream refuses has no charge
     assert sum(charge["cost_pico"] for charge in first[2]) != sum(charge["cost_pico"] for charge in other[2])
 
 
