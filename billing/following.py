@@ -14,6 +14,8 @@ from billing.balances import Balances, Fold, counted
 from billing.budgets import Budget
 from billing.cashier import Cashier
 from billing.charges import Call
+from billing.escrow import Member
+from billing.leases import NOTHING, Account, Slice, key
 from billing.poster import Poster
 from billing.registry import Directory
 from billing.scopes import TAG, Index
@@ -25,14 +27,16 @@ log = logging.getLogger("farebox.following")
 class Follower:
     """Keeps a replica's directory and balances in step. `listeners` are told of every new directory.
 
-    `memory` is the file where the last directory is kept, for a start while the database is away.
+    `memory` is the file where the last directory is kept, for a start while the database is away. `member` is this
+    replica where it shares hard budgets with others: then its balances are of its own charges, and what others have
+    spent is entered in the escrow.
     """
 
     def __init__(
         self, store: Store, cashier: Cashier, poster: Poster, balances: Balances, zone: ZoneInfo,
-        now: Callable[[], datetime], memory: Path,
+        now: Callable[[], datetime], memory: Path, member: Member | None = None,
     ) -> None:  # fmt: skip
-        self._store, self._cashier, self._poster = store, cashier, poster
+        self._store, self._cashier, self._poster, self._member = store, cashier, poster, member
         self._balances, self._zone, self._now = balances, zone, now
         self._memory = memory
         self.directory = Directory()
@@ -57,12 +61,28 @@ class Follower:
         async with self._poster.working:  # what is not posted now stays in the journal until the sums are in force
             if new:  # what was posted and is not forgotten yet would be counted twice
                 await self._poster.drain_held()
-            sums = await folds(self._store, new, self._now(), self._zone)
-            self._balances.put(budgets, self._with_waiting(sums, budgets))
+            sums = await self._sums(new)
+            self._balances.put(budgets, self._with_waiting(sums, budgets), directory.revision)
         self.directory, self.ready = directory, True
         for listener in self.listeners:
             listener(directory)
         await asyncio.to_thread(self._remember, directory)
+
+    async def _sums(self, budgets: Sequence[Budget]) -> dict[str, list[Fold]]:
+        """What the ledger says was spent on budgets; under leases, by this replica. What others spent is entered in the
+        escrow first: a slice must not grow before that is known."""
+        if self._member is None:
+            return await folds(self._store, budgets, self._now(), self._zone)
+        spenders = await spent_by_replicas(self._store, budgets, self._now(), self._zone)
+        if spenders:
+            await self._store.escrow.open(spenders, self._member)
+        own: dict[str, list[Fold]] = {budget.name: [] for budget in budgets}
+        for budget in budgets:
+            for account, (until, spent) in spenders.items():
+                if account.budget == key(budget):
+                    mine = spent.get(self._member.name, NOTHING)
+                    own[budget.name].append(Fold(account.since, until, mine.spent_pico, mine.unknown_pico))
+        return own
 
     def remembered(self) -> Directory | None:
         """The directory that was in force when this replica last knew; None when it never did."""
@@ -99,11 +119,23 @@ async def folds(store: Store, budgets: Sequence[Budget], now: datetime, zone: Zo
 
     One question per window, however many budgets share it.
     """
-    windows: dict[tuple[datetime, datetime], list[Budget]] = {}
-    for budget in budgets:
-        for window in _current_and_last(budget, now, zone):
-            windows.setdefault(window, []).append(budget)
-    return {budget.name: [] for budget in budgets} | await spent_in(store, windows)
+    return {budget.name: [] for budget in budgets} | await spent_in(store, _windows(budgets, now, zone))
+
+
+async def spent_by_replicas(
+    store: Store, budgets: Sequence[Budget], now: datetime, zone: ZoneInfo
+) -> dict[Account, tuple[datetime, dict[str, Slice]]]:
+    """The same for each replica: by account, the end of its window and what the ledger says that each has spent."""
+    by, found = _dimensions(budgets) | {"replica"}, dict[Account, tuple[datetime, dict[str, Slice]]]()
+    for (since, until), sharing in _windows(budgets, now, zone).items():
+        index, spenders = Index(sharing), {budget.name: dict[str, Slice]() for budget in sharing}
+        for spent in await store.spent(by, since, until):
+            replica, pico = spent.values["replica"], spent.spent_pico
+            for budget in index.covering(_caller(spent.values)):
+                known = spenders[budget.name].get(replica, NOTHING)
+                spenders[budget.name][replica] = known + Slice(pico, pico, 0, spent.unknown_pico)
+        found |= {Account(key(budget), since): (until, spenders[budget.name]) for budget in sharing}
+    return found
 
 
 async def spent_in(
@@ -112,7 +144,7 @@ async def spent_in(
     """What the ledger says was spent on budgets in stretches [since, until), by name, the latest first."""
     budgets = [budget for sharing in stretches.values() for budget in sharing]
     found: dict[str, list[Fold]] = {budget.name: [] for budget in budgets}
-    by = {"tags" if name.startswith(TAG) else name for budget in budgets for name in budget.scope.wanted}
+    by = _dimensions(budgets)
     for (since, until), sharing in stretches.items():
         sums = {budget.name: Fold(since, until) for budget in sharing}
         index = Index(sharing)
@@ -122,6 +154,20 @@ async def spent_in(
         for name, fold in sums.items():
             found[name].append(fold)
     return {name: sorted(parts, key=lambda fold: fold.since, reverse=True) for name, parts in found.items()}
+
+
+def _dimensions(budgets: Iterable[Budget]) -> set[str]:
+    """What the charges of budgets are told apart by."""
+    return {"tags" if name.startswith(TAG) else name for budget in budgets for name in budget.scope.wanted}
+
+
+def _windows(budgets: Iterable[Budget], now: datetime, zone: ZoneInfo) -> dict[tuple[datetime, datetime], list[Budget]]:
+    """The current window of each budget and the one before, with the budgets that share it."""
+    windows: dict[tuple[datetime, datetime], list[Budget]] = {}
+    for budget in budgets:
+        for window in _current_and_last(budget, now, zone):
+            windows.setdefault(window, []).append(budget)
+    return windows
 
 
 def _current_and_last(budget: Budget, now: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:

@@ -6,6 +6,7 @@ was written survives the death of the process at any instant, and a torn one is 
 """
 
 import fcntl
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Journal:
             raise JournalLocked(
                 f"the journal {folder} is in use by another farebox; FAREBOX_REPLICA names it"
             ) from None
+        self.instance = _instance(folder / "instance")
+        """What tells this journal from another of the same replica's name."""
         self._file = folder / "journal.db"
         self._db = _connect(self._file)
         self._db.execute(_SCHEMA)
@@ -160,6 +163,14 @@ class Journal:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             db.close()
+
+
+def _instance(file: Path) -> str:
+    """The name that is written down once for a journal, by chance."""
+    if not file.exists() or not (known := file.read_text().strip()):
+        known = secrets.token_hex(8)
+        file.write_text(known)
+    return known
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 
 from billing.alert_log import AlertLog
 from billing.charges import Charge
+from billing.escrow import Escrow
 from billing.registry import Registry
 from billing.tables import QUARTER_HOUR_SECONDS, ROW, ChargeRow, ObjectRow, objects_of, record_of, stored
 from billing.windows import BEGINNING
@@ -75,8 +76,9 @@ class Total:
 
 _SCOPED = {
     "team": "team", "key": "key", "project": "project", "user": "user", "model": "requested_model", "tags": "tags",
+    "replica": "replica",
 }  # fmt: skip
-"""The dimensions that a scope can name, and their columns."""
+"""The dimensions that a scope can name and the replica, and their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Store:
         event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         self.registry = Registry(self._engine)
         self.alerts = AlertLog(self._engine)
+        self.escrow = Escrow(self._engine)
 
     async def create(self) -> None:
         """Make the tables and columns that are not there yet."""

@@ -17,9 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.balances import Balances
 from billing.cashier import Cashier
+from billing.escrow import Member
 from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
 from billing.following import Follower
 from billing.journal import Journal
+from billing.leasing import Leaser
 from billing.owners import Owners
 from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
@@ -71,13 +73,21 @@ class App:
         self.book = price_book(settings.prices)
         self.journal = Journal(settings.journal / _folder_name(self.replica))
         self.store = Store(settings.database)
-        self.balances = Balances(settings.timezone)
+        shared = not settings.database.startswith("sqlite:")
+        self.balances = Balances(settings.timezone, leased=shared)
         self.cashier = Cashier(self.journal, self.book, self.balances)
         self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
         self._poster = Poster(self.journal, self.store)
-        self.authorisation = Authorisation(
-            settings, self.cashier, self.balances, self.book, self.metrics, self._clock.seconds
+        member = Member(self.replica, self.journal.instance) if shared else None
+        leaser = self._leaser = (
+            Leaser(self.store.escrow, self.balances, member, lambda: self.directory.revision, self._clock.seconds)
+            if member
+            else None
         )
+        self.authorisation = Authorisation(
+            settings, self.cashier, self.balances, self.book, self.metrics, self._clock.seconds,
+            None if leaser is None else lambda: leaser.holds,
+        )  # fmt: skip
         owners = Owners(self.journal, self.store)
         self.cashier.listeners.append(owners.charged)
         self._around = Surroundings(
@@ -87,11 +97,11 @@ class App:
         self._proxy = Proxy(self._around, self.replica)
         follower = Follower(
             self.store, self.cashier, self._poster, self.balances, settings.timezone, self._clock.now,
-            self.journal.folder / "directory.json",
+            self.journal.folder / "directory.json", member,
         )  # fmt: skip
         self._steering = Steering(
             self.replica, self.store, follower, self._proxy, self.authorisation, self.balances, self._clock,
-            settings.hold_seconds,
+            settings.hold_seconds, leaser,
         )  # fmt: skip
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)
@@ -100,6 +110,8 @@ class App:
         self.ledger_ready = False
         """Whether the ledger is there and the counters stand where it ends."""
         self._spend_at = float("-inf")
+        if leaser is not None:
+            leaser.changed = self.authorisation.turnstile.freed
         self._runners: list[web.BaseRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.listening = settings.listen
@@ -142,6 +154,8 @@ class App:
             self._lookout.run(lambda: self.balances.positions(self._clock.now()), lambda: self.directory),
         )
         self._tasks = [asyncio.create_task(task) for task in beside]
+        if self._leaser is not None:
+            self._tasks.append(asyncio.create_task(self._leaser.run()))
 
     async def stop(self) -> None:
         """Take no new calls, let open ones finish for a while, settle the rest, post, close."""
@@ -241,6 +255,7 @@ class App:
                 asyncio.timeout(DATABASE_PATIENCE_SECONDS),
                 self._steering.working,
                 self._lookout.at_rest(),
+                self._leaser.working if self._leaser is not None else contextlib.nullcontext(),
                 self._poster.working,
             ):
                 for task in self._tasks:

@@ -33,6 +33,8 @@ from proxy.turnstile import Turnstile
 NEGLIGIBLE = 20
 """A free bound on the input is good enough while it is less than one part in so many of what is left."""
 
+LEASE_WAIT_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -59,11 +61,12 @@ class Admitted:
 
 
 class Authorisation:
-    """The desk where calls ask to leave. `follow` tells it what operators decided; `refused` are told of shortages."""
+    """The desk where calls ask to leave. `follow` tells it what operators decided; `refused` are told of shortages.
+    `leased` says whether the lease on hard budgets lasts; None where they are not shared."""
 
     def __init__(
         self, settings: Settings, cashier: Cashier, balances: Balances, book: PriceBook, metrics: Metrics,
-        seconds: Callable[[], float],
+        seconds: Callable[[], float], leased: Callable[[], bool] | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._cashier = cashier
@@ -71,6 +74,7 @@ class Authorisation:
         self._book = book
         self._metrics = metrics
         self._seconds = seconds
+        self._leased = leased
         self.policy = Policy(settings.uncapped == "strict", settings.expected_usd)
         self._hard: Index[Budget] = Index(())
         self._known = False
@@ -103,7 +107,7 @@ class Authorisation:
         Raises JournalUnwritable, ClientBrokeOff.
         """
         call = asking.call
-        if not asking.free and not self._known and self._budgets_unreadable(call):
+        if not asking.free and not self._may_authorise() and self._budgets_unreadable(call):
             return errors.budget_unavailable()
         if asking.size is not None and self._balances.concern(call):
             sized = await asking.size(call, Figures(self._book, self.expectations, self.policy), self._is_near)
@@ -124,7 +128,7 @@ class Authorisation:
         shortage: Shortage | None = None
         opened = False
         try:
-            shortage = await self.turnstile.enter(lambda: self._open(call, gone), self._settings.hold_wait)
+            shortage = await self.turnstile.enter(lambda: self._open(call, gone), self._patience)
             opened = shortage is None
         finally:
             if not opened:
@@ -161,9 +165,21 @@ class Authorisation:
             raise ClientBrokeOff("it left while it waited")
         return self._cashier.open(call)
 
+    @property
+    def _patience(self) -> float:
+        """How long a call waits for others' holds; under leases at least until the database has been asked."""
+        return self._settings.hold_wait if self._leased is None else max(self._settings.hold_wait, LEASE_WAIT_SECONDS)
+
+    def _may_authorise(self) -> bool:
+        """Whether balances are known, and this replica's slices of them are still its own."""
+        if self._leased is None:
+            return self._known
+        self._balances.leases_hold = leased = self._leased()
+        return self._known and leased
+
     def _budgets_unreadable(self, call: Call) -> bool:
-        """Whether a hard budget covers the call whose balance cannot be read. A replica that has never read its
-        database knows of none, and the database is its alone."""
+        """Whether a hard budget covers the call that cannot be authorised on now: its balance was never read, or the
+        lease on it has ended. A replica that has never read its database knows of none."""
         if self._settings.database_away == "continue":
             return False
         return next(self._hard.covering(call), None) is not None

@@ -9,6 +9,7 @@ from itertools import count
 from billing.balances import Balances
 from billing.following import Follower
 from billing.keys import Key, Name
+from billing.leasing import Leaser
 from billing.poster import TROUBLES
 from billing.registry import Directory
 from billing.store import Store
@@ -41,10 +42,12 @@ class Steering:
         balances: Balances,
         clock: Clock,
         hold_seconds: float,
+        leaser: Leaser | None = None,
     ) -> None:
         self._replica, self._store, self._follower = replica, store, follower
         self._proxy, self._desk, self._balances = proxy, desk, balances
         self._clock, self._hold_seconds = clock, hold_seconds
+        self._leaser = leaser
         self.working = follower.working
         """Held while the database is at work."""
         follower.listeners.append(self._follow)
@@ -60,9 +63,11 @@ class Steering:
             async with asyncio.timeout(FIRST_READING_SECONDS):
                 await self._store.create()
                 await self._follower.step()
+                if self._leaser is not None:
+                    await self._leaser.step()
         except (*TROUBLES, TimeoutError) as error:
             log.warning("keys and budgets cannot be read from the ledger's database: %s", error)
-            if directory := self._follower.remembered():
+            if not self._follower.ready and (directory := self._follower.remembered()):
                 self._follow(directory)
 
     async def run(self) -> None:
@@ -72,12 +77,18 @@ class Steering:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 await self._follower.step()
-                if step % PRESENCE_STEPS == 0 and replicas != (present := await self._present()):
+                if self._leaser is None and step % PRESENCE_STEPS == 0:
+                    present = await self._present()
+                    if present > max(replicas, 1):
+                        log.warning(
+                            "%d replicas share this ledger and each holds budgets by itself: limits hold for each, not "
+                            "for all. Replicas need PostgreSQL", present,
+                        )  # fmt: skip
+                else:
+                    present = self._leaser.replicas if self._leaser is not None else replicas
+                if replicas != present:
                     replicas = present
                     self._desk.share(replicas)
-                    if replicas > 1:
-                        log.warning("%d replicas share this ledger and each holds budgets by itself: limits hold for "
-                                    "each, not for all", replicas)  # fmt: skip
                 away = False
             except TROUBLES as error:
                 if not away:
@@ -91,7 +102,10 @@ class Steering:
     async def end(self) -> None:
         """Say that this replica has gone."""
         with contextlib.suppress(*TROUBLES):
-            await self._store.registry.left(self._replica)
+            if self._leaser is not None:
+                await self._leaser.leave()
+            else:
+                await self._store.registry.left(self._replica)
 
     async def _present(self) -> int:
         async with self.working:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import database as database
+from postgres import postgres as postgres
+from postgres import postgres_server as postgres_server
 from replica import Replica
 
 from proxy.app import running
