@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, Integer, Table, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import Field, SQLModel
 
 from billing.alerts import Alert, Kind, Level
+from billing.databases import kind_of, writing
 from billing.tables import UtcDateTime
 
 
@@ -68,8 +68,6 @@ GIVE_UP_AFTER = timedelta(hours=24)
 NOBODY = "no replica has this channel any more"
 ID_CHUNK = 500
 
-_INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -95,10 +93,10 @@ class AlertLog:
         by_id = {alert.id: alert for alert in alerts}
         if not by_id:
             return []
-        insert = _INSERTS[self._engine.dialect.name]
+        insert = kind_of(self._engine).insert
         statement = insert(ALERTS).on_conflict_do_nothing(index_elements=["id"]).returning(ALERTS.c.id)
         rows = [_row_of(alert) | {"raised_at": at} for alert in by_id.values()]
-        async with self.working, self._engine.begin() as connection:
+        async with self.working, writing(self._engine) as connection:
             raised = [by_id[ident] for ident in (await connection.execute(statement, rows)).scalars()]
             if planned := [_planned(alert.id, channel, at) for alert in raised for channel in channels(alert)]:
                 await connection.execute(DELIVERIES.insert(), planned)
@@ -118,7 +116,7 @@ class AlertLog:
             .values(next_at=now + lease, attempts=DELIVERIES.c.attempts + 1)
             .returning(DELIVERIES.c.alert_id, DELIVERIES.c.attempts, DELIVERIES.c.give_up_at)
         )
-        async with self.working, self._engine.begin() as connection:
+        async with self.working, writing(self._engine) as connection:
             row = (await connection.execute(taken)).first()
             if row is None:
                 return None
@@ -132,7 +130,7 @@ class AlertLog:
         values = {"result": result.value, "error": error, "next_at": next_at, "ended_at": ended}
         mine = (DELIVERIES.c.alert_id == claim.alert.id) & (DELIVERIES.c.channel == claim.channel)
         still = DELIVERIES.c.result != Result.DELIVERED.value
-        async with self.working, self._engine.begin() as connection:
+        async with self.working, writing(self._engine) as connection:
             await connection.execute(update(DELIVERIES).where(mine, still).values(values))
 
     async def next_due(self, channel: str) -> datetime | None:
@@ -147,7 +145,7 @@ class AlertLog:
         """Mark as failed what is long past its time: deliveries of channels that no replica has any more."""
         late = (DELIVERIES.c.result == Result.PENDING.value) & (DELIVERIES.c.give_up_at < now - GIVE_UP_AFTER)
         values = {"result": Result.FAILED.value, "ended_at": now, "error": func.coalesce(DELIVERIES.c.error, NOBODY)}
-        async with self.working, self._engine.begin() as connection:
+        async with self.working, writing(self._engine) as connection:
             return int((await connection.execute(update(DELIVERIES).where(late).values(values))).rowcount)
 
     async def listed(self, limit: int = 100) -> list[dict[str, Any]]:

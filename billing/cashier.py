@@ -1,10 +1,11 @@
 """The cashier: the one desk where exchanges are authorised, opened, settled and released, each exactly once.
 
-Everything here is synchronous: between a decision and its record there is no `await`.
+Every decision here is synchronous: between it and its record there is no `await`. The record is in the journal at
+once and on disk a moment later; what must not happen before that waits for `opened` or `recorded`.
 """
 
+import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from datetime import datetime
 from billing.balances import Balances
 from billing.budgets import Shortage
 from billing.charges import Basis, Call, Charge, Outcome, charge
-from billing.journal import Journal, JournalUnwritable, encode
+from billing.journal import Journal, JournalUnwritable
 from billing.prices import PriceBook
 
 log = logging.getLogger("farebox.cashier")
@@ -28,20 +29,19 @@ UNMETERED = "unmetered"
 
 
 class Cashier:
-    """Opens and ends exchanges. `listeners` are told of every charge once it is in the journal, `freed` whenever a
-    hold has gone."""
+    """Opens and ends exchanges. `listeners` are told of every charge as it is recorded, `freed` whenever a hold has
+    gone."""
 
     def __init__(self, journal: Journal, book: PriceBook, balances: Balances) -> None:
         self._journal = journal
         self._balances = balances
-        self._unwritten: deque[Charge] = deque()
         self._told: set[str] = set()
         self.book = book
         self.listeners: list[Callable[[Charge], None]] = []
         self.freed: list[Callable[[], None]] = []
 
     def open(self, call: Call) -> Shortage | None:
-        """Hold `call.held_pico` on the call's budgets and record it, before its first byte leaves.
+        """Hold `call.held_pico` on the call's budgets and record it; it may leave when `opened` says so.
 
         Returns the budget that is short, if one is: then nothing was held, and it must not leave. Nor when this
         raises JournalUnwritable.
@@ -49,12 +49,28 @@ class Cashier:
         if shortage := self._balances.authorise(call):
             return shortage
         try:
-            self._write_late()
             self._journal.open(call)
         except JournalUnwritable:
             self._let_go(call)
             raise
         return None
+
+    async def opened(self, call: Call) -> None:
+        """Wait until an opened call is on disk: then its first byte may leave. Raises JournalUnwritable: then it must
+        not, and nothing is held for it any more."""
+        try:
+            await self._journal.opened(call.id)
+        except JournalUnwritable:
+            self._let_go(call)
+            raise
+        except BaseException:  # whoever waited has given up
+            self.release(call)
+            raise
+
+    async def recorded(self) -> None:
+        """Wait until what was recorded up to now is on disk; or known to be refused by it, and in memory."""
+        with contextlib.suppress(JournalUnwritable):
+            await self._journal.committed()
 
     def top_up(self, call: Call, more_pico: int) -> Call:
         """Hold more for an open call that spends more than was held for it; the call as it is held now."""
@@ -69,15 +85,11 @@ class Cashier:
     def settle(self, call: Call, outcome: Outcome) -> Charge:
         """Price an ended exchange and record its charge. Never refuses: the money is already gone.
 
-        Should the journal be unwritable just now, the charge waits in memory, goes to the log, and is written
-        before the next call is admitted.
+        Should the journal be unwritable just now, the charge waits in memory and is in the log.
         """
         settled = charge(call, outcome, self.book)
-        self._unwritten.append(settled)
-        try:
-            self._write_late()
-        except JournalUnwritable as error:
-            log.critical("the journal cannot be written (%s); charge kept: %s", error, encode(settled).decode())
+        with contextlib.suppress(JournalUnwritable):
+            self._journal.close(settled)
         self._balances.settle(settled)
         self._tell_gap(settled)
         self._tell_freed()
@@ -87,16 +99,13 @@ class Cashier:
 
     def release(self, call: Call) -> None:
         """End an exchange that OpenAI did not bill: never reached, or refused."""
-        try:
+        with contextlib.suppress(JournalUnwritable):
             self._journal.release(call.id)
-        except JournalUnwritable as error:
-            log.warning("release of %s not written (%s): it will be charged as unknown", call.id, error)
         self._let_go(call)
 
     def waiting(self) -> Iterator[Charge]:
-        """The charges that are not posted yet: those in the journal, and those that it could not take so far."""
-        yield from self._journal.waiting()
-        yield from self._unwritten
+        """The charges that are not in the ledger yet (see Journal.waiting)."""
+        return self._journal.waiting()
 
     def settle_interrupted(self, now: datetime) -> int:
         """Settle what an earlier life left in flight, with cost unknown; return how many there were."""
@@ -119,11 +128,6 @@ class Cashier:
         if gap is not None and gap not in self._told and len(self._told) < GAPS_TOLD_CEILING:
             self._told.add(gap)
             log.warning("%s", gap)
-
-    def _write_late(self) -> None:
-        while self._unwritten:
-            self._journal.close(self._unwritten[0])
-            self._unwritten.popleft()
 
 
 def _gap(settled: Charge) -> str | None:

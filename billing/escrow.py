@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, RowMapping, Table, bindparam, delete, func, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Column, RowMapping, Table, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import Field, SQLModel
 
+from billing.databases import kind_of, lock, writing
 from billing.leases import LEASE_SECONDS, NOTHING, Account, Report, Slice, grown, settled, together
 from billing.tables import UtcDateTime
 
@@ -105,7 +105,7 @@ class Escrow:
     async def join(self, member: Member) -> int:
         """Enter as a replica; the number of its last exchange. A new instance of a name, whose journal is gone, leaves
         the slices of the old one where they are. Raises NameTaken while the old one's lease lasts."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             now = await self._now(connection)
             row = (await connection.execute(_member(member.name).with_for_update())).mappings().first()
             if row is None:
@@ -127,7 +127,7 @@ class Escrow:
     async def exchange(self, member: Member, number: int, revision: int, reports: Sequence[Report]) -> Reply:
         """One exchange. Slices grow only while every replica with a lease knows the definitions that they are of.
         Raises Superseded."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             now = await self._now(connection)
             renewed = (
                 update(MEMBERS)
@@ -153,7 +153,7 @@ class Escrow:
     async def open(self, sums: Mapping[Account, tuple[datetime, Mapping[str, Slice]]], member: Member) -> None:
         """Enter what the ledger says that other replicas have spent on accounts (with the ends of their windows), where
         nothing is known of them yet; and what is reserved for lost journals, less what the ledger has of them."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             now = await self._now(connection)
             living = set(
                 (await connection.execute(select(MEMBERS.c.name).where(MEMBERS.c.leased_until > now))).scalars()
@@ -164,7 +164,7 @@ class Escrow:
                 for replica, spent in sorted(spenders.items())
                 if replica != member.name
             ]
-            await self._lock(connection, sums)
+            await lock(connection, map(_name, sums))
             there = await _slices(connection, sums)
             wanted = []
             for account, until, replica, spent in rows:
@@ -181,7 +181,7 @@ class Escrow:
 
     async def forget(self, replica: str, sums: Mapping[Account, tuple[datetime, Mapping[str, Slice]]]) -> int:
         """Release what a replica's slices hold back: they become what the ledger says it spent. How many there were."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(MEMBERS).where(MEMBERS.c.name == replica))
             gone = await connection.execute(delete(SLICES).where(SLICES.c.replica == replica))
             rows = [
@@ -194,7 +194,7 @@ class Escrow:
 
     async def leave(self, member: Member) -> None:
         """A replica ends, all its charges posted: what it does not use, nobody has to respect."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             mine = SLICES.c.replica == member.name
             rest = {"granted_pico": SLICES.c.spent_pico, "held_pico": 0, "wanted_pico": 0}
             left = delete(MEMBERS).where(MEMBERS.c.name == member.name, MEMBERS.c.instance == member.instance)
@@ -229,7 +229,7 @@ class Escrow:
 
     async def prune(self) -> None:
         """Forget accounts whose window ended long ago."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             now = await self._now(connection)
             await connection.execute(delete(SLICES).where(SLICES.c.until < now - KEPT))
 
@@ -240,36 +240,28 @@ class Escrow:
         accounts = [report.account for report in growing]
         if not accounts:
             return {}
-        await self._lock(connection, accounts)
+        await lock(connection, map(_name, accounts))
         slices = await _slices(connection, accounts)
         return {
             account: together(slice_ for (of, replica), slice_ in slices.items() if of == account and replica != name)
             for account in accounts
         }
 
-    async def _lock(self, connection: AsyncConnection, accounts: Iterable[Account]) -> None:
-        """Hold others off these accounts, always in one order; SQLite's writers exclude each other anyway."""
-        if connection.dialect.name == "postgresql":
-            names = sorted(f"{account.budget} {account.since.isoformat()}" for account in accounts)
-            await connection.execute(_LOCK, {"names": names})
-
 
 KEPT = timedelta(days=8)
 """How long after its window an account is kept: calls may end late."""
 
-_LOCK = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM (SELECT unnest(:names) AS name ORDER BY 1) AS sorted"
-).bindparams(bindparam("names", type_=postgresql.ARRAY(postgresql.TEXT)))
-
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 
 async def _database_time(connection: AsyncConnection) -> datetime:
     """The database's clock: replicas' own may differ."""
-    clocks = {"postgresql": "SELECT clock_timestamp()", "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"}
-    statement = text(clocks[connection.dialect.name]).columns(now=UtcDateTime())
+    statement = text(kind_of(connection).clock).columns(now=UtcDateTime())
     moment: datetime = (await connection.execute(statement)).scalar_one()
     return moment
+
+
+def _name(account: Account) -> str:
+    """What its lock is named."""
+    return f"{account.budget} {account.since.isoformat()}"
 
 
 def _member(name: str) -> Any:
@@ -309,7 +301,7 @@ async def _write(connection: AsyncConnection, name: str, slices: Iterable[tuple[
 
 async def _upsert(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        insert = _INSERTS[connection.dialect.name](SLICES)
+        insert = kind_of(connection).insert(SLICES)
         given = {name: insert.excluded[name] for name in (*_FIGURES, "until")}
         await connection.execute(
             insert.on_conflict_do_update(index_elements=["budget", "since", "replica"], set_=given), rows

@@ -47,10 +47,12 @@ def unsized(call: Call, why: tuple[str, ...], figures: Figures) -> Sized:
 
 
 class Lines:
-    """Cuts a file into its lines, without blank ones and line ends. Of one over the ceiling only the size is told."""
+    """Cuts a file into its lines, without blank ones and line ends. Of one over the ceiling only the size is told.
+    `raw`: every line is told as it is, also a blank one, so that lines can be numbered."""
 
-    def __init__(self, ceiling_bytes: int = LINE_CEILING_BYTES) -> None:
+    def __init__(self, ceiling_bytes: int = LINE_CEILING_BYTES, *, raw: bool = False) -> None:
         self._ceiling = ceiling_bytes
+        self._raw = raw
         self._begun: list[bytes] = []
         self._begun_bytes = 0
 
@@ -59,16 +61,22 @@ class Lines:
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
             self._add(data[start:end])
-            yield from self.close()
+            yield from self._end()
             start = end + 1
         self._add(data[start:])
 
     def close(self) -> Iterator[bytes | int]:
         """The line that has begun, if any, as one that ends here."""
+        if self._begun_bytes:
+            yield from self._end()
+
+    def _end(self) -> Iterator[bytes | int]:
         pieces, size = self._begun, self._begun_bytes
         self._begun, self._begun_bytes = [], 0
         if size > self._ceiling:
             yield size
+        elif self._raw:
+            yield b"".join(pieces)
         elif line := b"".join(pieces).strip(_BLANK):
             yield line
 

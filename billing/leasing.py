@@ -1,4 +1,4 @@
-"""Leasing: a replica's side of the escrow. It keeps the lease, fetches what it lacks, gives back what it does not need."""
+"""Leasing: a replica's side of the escrow. It keeps the lease, fetches what lacks, gives back what is not needed."""
 
 import asyncio
 import contextlib

@@ -4,6 +4,7 @@ The ledger is the memory: charges tell of the objects they made, on the same way
 lately is remembered here too, because the ledger has it only a moment later.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Owners:
             for ident, within, team, key in await self._store.objects(missing):
                 found[ident] = within, Owner(team, key)
             for ident in missing - found.keys():
-                if (origin := self._waiting(ident)) is not None:
+                if (origin := await asyncio.to_thread(self._waiting, ident)) is not None:
                     found[ident] = origin
         for ident, origin in found.items():
             self._remember(ident, origin)

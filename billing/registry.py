@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import Field, SQLModel
 
 from billing.budgets import Budget
+from billing.databases import lock, writing
 from billing.keys import Key, Name
 from billing.limits import Limit
 from billing.tables import UtcDateTime
@@ -133,7 +134,7 @@ class Registry:
 
     async def present(self, replica: str, now: datetime) -> int:
         """Say that a replica is here; how many are, this one among them."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             seen = update(_PRESENT).where(_PRESENT.c.name == replica).values(seen_at=now)
             if not (await connection.execute(seen)).rowcount:
                 await connection.execute(_PRESENT.insert(), [{"name": replica, "seen_at": now}])
@@ -142,7 +143,7 @@ class Registry:
 
     async def left(self, replica: str) -> None:
         """Say that a replica has gone."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(_PRESENT).where(_PRESENT.c.name == replica))
 
     async def define(self, definitions: Sequence[Definition], at: datetime) -> None:
@@ -152,15 +153,20 @@ class Registry:
             for value in definitions
         ]
         if rows:
-            async with self._engine.begin() as connection:
+            async with writing(self._engine) as connection:
+                await lock(connection, [_ORDER])
                 await connection.execute(_LOG.insert(), rows)
 
     async def withdraw(self, kind: type[Definition], ident: str, at: datetime) -> None:
         """Take a definition out of force."""
         named = next(name for name, cls in KINDS.items() if cls is kind)
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
+            await lock(connection, [_ORDER])
             await connection.execute(_LOG.insert(), [{"kind": named, "id": ident, "defined_at": at, "body": None}])
 
+
+_ORDER = "definitions"
+"""Whoever writes definitions does so alone: a revision is seen after all smaller ones."""
 
 _PRESENT = PresenceRow.__table__  # type: ignore[attr-defined]
 _LOG = DefinitionRow.__table__  # type: ignore[attr-defined]

@@ -6,15 +6,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.money import usd_from_pico
-from billing.store import Total, fold
-from billing.tables import QUARTER_HOUR_SECONDS
+from billing.sums import QUARTER_HOUR_SECONDS, Total, fold
 from billing.windows import interval_label
 
 
 def rows(totals: Iterable[Total], by: Sequence[str], interval: str | None, zone: ZoneInfo) -> list[dict[str, Any]]:
     """One row per group (and interval), the dearest first within an interval, intervals in order.
 
-    `totals` come grouped by quarter hour where there is an interval.
+    `totals` come grouped by time, finely enough, where there is an interval.
     """
     grouped: dict[tuple[str, tuple[str | None, ...]], list[Total]] = {}
     begins: dict[str, int] = {}  # an hour that a clock goes through twice is not in its name's order

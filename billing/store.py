@@ -1,78 +1,39 @@
-"""The ledger's database: charges go in by batches, once each by id; questions are grouped sums.
+"""The ledger's database: charges go in by batches, once each by id; questions are sums, answered from roll-ups.
 
-Nothing here is on the request path. One code path for every database SQLAlchemy speaks to; SQLite so far.
+Nothing here is on the request path. What the kinds of database do differently stands in `databases`.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Integer, Select, Table, and_, case, cast, event, func, inspect, select, text
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlmodel import SQLModel
+from sqlalchemy import Table, and_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from billing import edges, migrations, rollups
 from billing.alert_log import AlertLog
 from billing.charges import Charge
+from billing.databases import POSTGRESQL, engine_of, kind_of, writing
+from billing.edges import CHARGES, conditions
 from billing.escrow import Escrow
+from billing.partitions import Partitions
 from billing.registry import Registry
-from billing.tables import QUARTER_HOUR_SECONDS, ROW, ChargeRow, ObjectRow, objects_of, record_of, stored
-from billing.windows import BEGINNING
+from billing.rollups import Rollups
+from billing.sums import DIMENSIONS as DIMENSIONS
+from billing.sums import GRAINS, QUARTER_HOUR_SECONDS, Cover, cover
+from billing.sums import Narrowing as Narrowing
+from billing.sums import Spent as Spent
+from billing.sums import Total as Total
+from billing.sums import fold as fold
+from billing.tables import ROW, ObjectRow, clean, objects_of, record_of, row_of, stored
+from billing.windows import BEGINNING, END
 
-CHARGES: Table = ChargeRow.__table__  # type: ignore[attr-defined]
 OBJECTS: Table = ObjectRow.__table__  # type: ignore[attr-defined]
 
-DIMENSIONS = (
-    "team", "project", "key", "user", "organization", "model", "base_model", "requested_model", "operation",
-    "service_tier", "status", "basis", "reason", "replica",
-)  # fmt: skip
-"""Columns that sums can be grouped by and charges narrowed by."""
-
 PAGE_ROWS = 1000
-
-_MICRO = 10**6
-"""Microdollars and the picodollars left over are summed apart: SQLite's sums end at 2**63 - 1, which is $9.2M."""
-
-
-@dataclass(frozen=True, slots=True)
-class Narrowing:
-    """Which charges are meant: admitted in [since, until), with these values of their dimensions."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    equal: tuple[tuple[str, str], ...] = ()
-
-    def conditions(self) -> list[Any]:
-        """As SQL."""
-        found = [CHARGES.c[name] == value for name, value in self.equal]
-        if self.since is not None:
-            found.append(CHARGES.c.quarter_hour >= int(self.since.timestamp()) // QUARTER_HOUR_SECONDS)
-            found.append(CHARGES.c.started_at >= self.since)
-        if self.until is not None:
-            found.append(CHARGES.c.quarter_hour <= int(self.until.timestamp()) // QUARTER_HOUR_SECONDS)
-            found.append(CHARGES.c.started_at < self.until)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Sums over the charges that share `group` (values of the dimensions asked for) and a quarter hour, if asked.
-
-    `unknown` and `estimated` count the charges whose cost is not known, or not the provider's own figure.
-    """
-
-    group: tuple[str | None, ...]
-    quarter_hour: int | None
-    requests: int
-    cost_pico: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    estimated: int
-    unknown: int
-
 
 _SCOPED = {
     "team": "team", "key": "key", "project": "project", "user": "user", "model": "requested_model", "tags": "tags",
@@ -81,55 +42,45 @@ _SCOPED = {
 """The dimensions that a scope can name and the replica, and their columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What the charges of callers alike count as on budgets, in picodollars; `unknown_pico` is the part of it that
-    stands for calls whose cost is not known: what was held for them."""
-
-    values: Mapping[str, Any]
-    spent_pico: int
-    unknown_pico: int
-
-
-_POST = "INSERT INTO charges ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING".format(  # noqa: S608 - names of our own
-    ", ".join(f'"{column}"' for column in ROW), ", ".join("?" for _ in ROW)
-)
-"""Straight to the driver: SQLAlchemy's own binding of a row this wide costs more than all else in a charge's life."""
-
-
 class Store:
     """One ledger database."""
 
     def __init__(self, url: str) -> None:
         """`url` as in FAREBOX_DATABASE."""
         self.url = url
-        self._engine: AsyncEngine = create_async_engine(
-            url.replace("sqlite://", "sqlite+aiosqlite://", 1),
-            json_serializer=lambda value: msgspec.json.encode(value).decode(),
-            json_deserializer=msgspec.json.decode,
-        )
-        event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        self._engine: AsyncEngine = engine_of(url)
+        self._rollups = Rollups()
+        self._partitions = Partitions(self._engine)
+        self._migrating: asyncio.Task[None] | None = None
         self.registry = Registry(self._engine)
         self.alerts = AlertLog(self._engine)
         self.escrow = Escrow(self._engine)
 
     async def create(self) -> None:
-        """Make the tables and columns that are not there yet."""
-        async with self._engine.begin() as connection:
-            await connection.run_sync(SQLModel.metadata.create_all)
-            await connection.run_sync(_add_columns)
+        """Bring the database to this version's schema, from nothing or from any earlier one. Who no longer waits for it
+        does not break it off. Raises SchemaTooNew."""
+        if self._migrating is None or self._migrating.done():
+            self._migrating = asyncio.create_task(migrations.upgrade(self._engine))
+        await asyncio.shield(self._migrating)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
 
     async def post(self, charges: Sequence[Charge]) -> None:
-        """Add charges and the objects they tell of, in one transaction. What is there already stays as it is: posting
-        twice changes nothing, and an object belongs to who made it first."""
-        async with self._engine.begin() as connection:
-            await connection.exec_driver_sql(_POST, [stored(charge) for charge in charges])
+        """Add charges and the objects they tell of, and count them in the roll-ups, in one transaction. What is there
+        already stays as it is: posting twice changes nothing, and an object belongs to who made it first."""
+        if not charges:
+            return
+        rows = [row_of(charge) for charge in charges]
+        await self._partitions.make(row["started_at"] for row in rows)
+        async with writing(self._engine) as connection:
+            new = await add_charges(connection, rows)
+            await self._rollups.add(connection, new)
             if made := [values for charge in charges for values in objects_of(charge)]:
-                await connection.execute(insert(OBJECTS).on_conflict_do_nothing(index_elements=["id"]), made)
+                insert = kind_of(connection).insert(OBJECTS)
+                await connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]), made)
+        self._rollups.committed(new)
 
     async def objects(self, idents: Collection[str]) -> list[tuple[str, str | None, str | None, str | None]]:
         """Of the upstream's objects of these ids, those that are known: id, within, team, key."""
@@ -163,130 +114,131 @@ class Store:
                 return
             after = (page[-1]["started_at"], page[-1]["id"])
 
-    async def totals(self, by: Sequence[str], narrowing: Narrowing, *, by_time: bool = False) -> list[Total]:
-        """Sums by the named dimensions, and by quarter hour where `by_time`. Raises KeyError for another name."""
-        columns = [_dimension(name) for name in by]
-        times = [CHARGES.c.quarter_hour] if by_time else []
-        sums: Select[Any] = (
-            select(
-                *columns,
-                *times,
-                func.count(),
-                func.coalesce(func.sum(CHARGES.c.cost_pico // _MICRO), 0),
-                func.coalesce(func.sum(CHARGES.c.cost_pico % _MICRO), 0),
-                func.coalesce(func.sum(CHARGES.c.input_tokens), 0),
-                func.coalesce(func.sum(CHARGES.c.cached_tokens), 0),
-                func.coalesce(func.sum(CHARGES.c.output_tokens), 0),
-                func.coalesce(func.sum(cast(CHARGES.c.basis == "estimated", Integer)), 0),
-                func.coalesce(func.sum(cast(CHARGES.c.cost_pico.is_(None), Integer)), 0),
-            )
-            .where(and_(True, *narrowing.conditions()))
-            .group_by(*columns, *times)
-        )
+    async def totals(self, by: Sequence[str], narrowing: Narrowing, *, time: int | None = None) -> list[Total]:
+        """Sums by the named dimensions, and by buckets of the grain `time` in seconds, where it is given (sums.GRAINS).
+
+        Raises KeyError for another name, KeptAsSums where an end of the interval is within a quarter hour of which
+        only the sum is kept.
+        """
+        _known(by)
+        time = _fine_enough(time, narrowing) if time else None
+        over, groups = _cover(narrowing, time), len(by)
+        query = rollups.totals(by, narrowing.equal, over, time)
+        found: dict[tuple[Any, ...], Total] = {}
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(sums)).all()
-        return [_total(tuple(row), len(columns), by_time=by_time) for row in rows]
+            answers = [rollups.total(tuple(row), groups, time) for row in await connection.execute(query)]
+            for edge in over.edges if over else ():
+                answers += await edges.totals(connection, by, Narrowing(*edge, narrowing.equal), time)
+        for total in answers:
+            place = (total.group, total.quarter_hour)
+            found[place] = found[place].plus(total) if place in found else total
+        return list(found.values())
 
     async def spent(self, by: Collection[str], since: datetime, until: datetime) -> list[Spent]:
-        """What the charges admitted in [since, until) count as on budgets, by the dimensions of scopes named."""
-        columns = {name: CHARGES.c[column] for name, column in _SCOPED.items() if name in by}
-        conditions = Narrowing(since, until).conditions() if since > BEGINNING else []
-        counted = func.coalesce(CHARGES.c.cost_pico, CHARGES.c.held_pico, 0)
-        unknown = case((CHARGES.c.cost_pico.is_(None), counted), else_=0)
-        sums = [func.coalesce(func.sum(part), 0) for it in (counted, unknown) for part in (it // _MICRO, it % _MICRO)]
-        query = select(*columns.values(), *sums).where(and_(True, *conditions)).group_by(*columns.values())
+        """What the charges admitted in [since, until), whole quarter hours, count as on budgets, by the dimensions of
+        scopes named, and by replica."""
+        columns = {name: column for name, column in _SCOPED.items() if name in by}
+        over = cover(since, until) if since > BEGINNING else None
+        assert over is None or not over.edges, "budgets' windows begin and end on quarter hours"
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        found = []
-        for row in rows:
-            whole, rest, whole_unknown, rest_unknown = map(int, row[len(columns) :])
-            values = dict(zip(columns, row, strict=False))
-            found.append(Spent(values, whole * _MICRO + rest, whole_unknown * _MICRO + rest_unknown))
-        return found
+            rows = await connection.execute(rollups.spent(columns, over))
+        return [rollups.spent_of(tuple(row), columns) for row in rows]
+
+    async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
+        """Sums of every unit by the named dimensions: (…values, unit) → quantity. By users they are those of the
+        charges that are kept. Raises as `totals` does."""
+        _known(by)
+        over = _cover(narrowing, None)
+        found: dict[tuple[str | None, ...], int] = defaultdict(int)
+        async with self._engine.connect() as connection:
+            if rollups.detailed(by, narrowing.equal):
+                for place, quantity in await edges.quantities(connection, by, narrowing):
+                    found[place] += quantity
+                return dict(found)
+            for row in await connection.execute(rollups.quantities(by, narrowing.equal, over)):
+                found[tuple(row[:-1])] += int(row[-1])
+            for edge in over.edges if over else ():
+                part = Narrowing(*edge, narrowing.equal)
+                await edges.kept(connection, part)
+                for place, quantity in await edges.quantities(connection, by, part):
+                    found[place] += quantity
+        return dict(found)
 
     async def expected(self, since: datetime, limit: int) -> list[dict[str, Any]]:
         """The newest charges of calls that were held by expectation and whose cost is known."""
         columns = [CHARGES.c[name] for name in ("operation", "requested_model", "hold", "cost_pico", "lines")]
         query = (
             select(*columns)
-            .where(CHARGES.c.hold == "expected", CHARGES.c.cost_pico.is_not(None), *Narrowing(since).conditions())
+            .where(CHARGES.c.hold == "expected", CHARGES.c.cost_pico.is_not(None), *conditions(Narrowing(since)))
             .order_by(CHARGES.c.quarter_hour.desc())
             .limit(limit)
         )
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-    async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
-        """Sums of every unit by the named dimensions: (…values, unit) → quantity."""
-        each = func.json_each(CHARGES.c.usage).table_valued("key", "value", name="each")
-        columns = [_dimension(name) for name in by]
-        sums = (
-            select(*columns, each.c.key, func.sum(each.c.value))
-            .select_from(CHARGES.join(each, onclause=CHARGES.c.id.is_not(None)))
-            .where(and_(True, *narrowing.conditions()))
-            .group_by(*columns, each.c.key)
-        )
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(sums)).all()
-        return {tuple(row[:-1]): int(row[-1]) for row in rows}
-
     async def _page(
         self, narrowing: Narrowing, after: tuple[datetime, str] | None, rows: int, *, newest_first: bool
     ) -> list[dict[str, Any]]:
         moment, ident = CHARGES.c.started_at, CHARGES.c.id
-        conditions = narrowing.conditions()
+        meant = conditions(narrowing)
         if after is not None:
             at, last = after
             further = moment < at if newest_first else moment > at
             beside = ident < last if newest_first else ident > last
-            conditions.append(further | ((moment == at) & beside))
+            meant.append(further | ((moment == at) & beside))
         order = (moment.desc(), ident.desc()) if newest_first else (moment, ident)
-        query = select(CHARGES).where(and_(True, *conditions)).order_by(*order).limit(rows)
+        query = select(CHARGES).where(and_(True, *meant)).order_by(*order).limit(rows)
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-def fold(totals: Iterable[Total]) -> Total:
-    """The sum of totals, under no group."""
-    zero = Total((), None, 0, 0, 0, 0, 0, 0, 0)
-    for total in totals:
-        zero = Total(
-            (),
-            None,
-            zero.requests + total.requests,
-            zero.cost_pico + total.cost_pico,
-            zero.input_tokens + total.input_tokens,
-            zero.cached_tokens + total.cached_tokens,
-            zero.output_tokens + total.output_tokens,
-            zero.estimated + total.estimated,
-            zero.unknown + total.unknown,
-        )
-    return zero
+async def add_charges(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add the charges of these rows; those that were not there yet."""
+    if kind_of(connection) is POSTGRESQL:
+        body = {"rows": clean(msgspec.json.encode(rows)).decode()}
+        added = set((await connection.execute(_POST_RECORDS, body)).scalars())
+    else:
+        there = set[str]()
+        for start in range(0, len(rows), PAGE_ROWS):
+            asked = select(CHARGES.c.id).where(CHARGES.c.id.in_([row["id"] for row in rows[start : start + PAGE_ROWS]]))
+            there.update((await connection.execute(asked)).scalars())
+        added = {row["id"] for row in rows} - there
+        await connection.exec_driver_sql(_POST, [stored(row) for row in rows])
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["id"] in added:
+            first.setdefault(row["id"], row)
+    return list(first.values())
 
 
-def _total(row: tuple[Any, ...], columns: int, *, by_time: bool) -> Total:
-    requests, whole, rest, *others = map(int, row[columns + by_time :])
-    return Total(row[:columns], row[columns] if by_time else None, requests, whole * _MICRO + rest, *others)
+_COLUMNS = ", ".join(f'"{column}"' for column in ROW)
+
+_POST = "INSERT INTO charges ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING".format(  # noqa: S608 - names of our own
+    _COLUMNS, ", ".join("?" for _ in ROW)
+)
+"""Straight to the driver: SQLAlchemy's own binding of a row this wide costs more than all else in a charge's life."""
+
+_POST_RECORDS = text(
+    f"INSERT INTO charges ({_COLUMNS}) SELECT {_COLUMNS} FROM"  # noqa: S608 - names of our own
+    " jsonb_populate_recordset(NULL::charges, CAST(:rows AS jsonb)) ON CONFLICT DO NOTHING RETURNING id"
+)
 
 
-def _add_columns(connection: Connection) -> None:
-    """Give a table of an earlier version the columns that have come since; they are null in its rows."""
-    for table in SQLModel.metadata.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+def _cover(narrowing: Narrowing, time: int | None) -> Cover | None:
+    """The buckets of an interval, of one grain where they are asked for by time; None for all there is."""
+    if narrowing.since is None and narrowing.until is None:
+        return None
+    return cover(narrowing.since or BEGINNING, narrowing.until or END, (time,) if time else GRAINS)
 
 
-def _dimension(name: str) -> Any:
-    if name not in DIMENSIONS:
-        raise KeyError(name)
-    return CHARGES.c[name]
+def _fine_enough(time: int, narrowing: Narrowing) -> int:
+    """The largest grain up to `time` that the ends of the interval fall on, or a quarter hour."""
+    ends = [int(end.timestamp()) for end in (narrowing.since, narrowing.until) if end is not None]
+    fitting = (grain for grain in GRAINS if grain <= time and not any(end % grain for end in ends))
+    return next(fitting, QUARTER_HOUR_SECONDS)
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _known(by: Iterable[str]) -> None:
+    for name in by:
+        if name not in DIMENSIONS:
+            raise KeyError(name)

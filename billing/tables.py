@@ -1,19 +1,22 @@
 """The ledger's tables (SQLModel), and how a charge becomes a row and a row the record that users see."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from billing.charges import Charge
 from billing.money import usd_from_pico
+from billing.sums import QUARTER_HOUR_SECONDS
 from billing.usage import INPUT_TOKENS, Unit, Usage
 
-QUARTER_HOUR_SECONDS = 900
-"""Every time zone in use is whole quarter hours from UTC: sums per quarter hour add up to any local window."""
+DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
+"""An object or a list, as JSON."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -55,10 +58,10 @@ class ChargeRow(SQLModel, table=True):
     input_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     cached_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     output_tokens: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
-    usage: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    lines: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
-    unpriced: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    remarks: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    usage: dict[str, int] = Field(default_factory=dict, sa_column=Column(DOCUMENT, nullable=False))
+    lines: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(DOCUMENT, nullable=False))
+    unpriced: dict[str, int] = Field(default_factory=dict, sa_column=Column(DOCUMENT, nullable=False))
+    remarks: dict[str, int] = Field(default_factory=dict, sa_column=Column(DOCUMENT, nullable=False))
     cost_pico: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     price_book: str
     key: str | None = None
@@ -66,7 +69,7 @@ class ChargeRow(SQLModel, table=True):
     project: str | None = None
     organization: str | None = None
     user: str | None = None
-    tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(DOCUMENT, nullable=False))
     response_id: str | None = None
     upstream_request_id: str | None = None
     replica: str
@@ -162,12 +165,20 @@ def row_of(charge: Charge) -> dict[str, Any]:
     }
 
 
-def stored(charge: Charge) -> tuple[Any, ...]:
+def stored(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The values of a charge's row in the order of its columns, as SQLite keeps them: moments as text in UTC, objects
     as JSON. What the columns' types would make of each value, without asking forty types for each row."""
-    row = row_of(charge)
     values = [row[name] for name in ROW]
     return tuple(keep(value) if (keep := _STORED.get(type(value))) else value for value in values)
+
+
+def clean(body: bytes) -> bytes:
+    """JSON without NUL characters in its texts, which PostgreSQL cannot keep: U+FFFD takes their place."""
+    return body if NUL not in body else _NUL.sub(rb"\1\\ufffd", body)
+
+
+NUL = b"\\u0000"
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def _json(value: object) -> str:

@@ -10,6 +10,7 @@ A text is bounded by its bytes, as in `holds`; an example is framed as a chat is
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from billing.charges import Call
 from billing.file_holds import Figures, Sized, unsized
 from billing.holds import Ask, Hold, counted_input, most_input
 from billing.model_names import parse
-from billing.prices import STANDARD
+from billing.prices import STANDARD, Price, PriceBook
 from billing.rating import cost
 from billing.tokens import image_ceiling
 from billing.usage import Unit
@@ -133,16 +134,28 @@ def default_epochs(examples: int) -> int:
     return min(MOST_EPOCHS, max(least, min(TARGET_EPOCHS, most)))
 
 
+def training_name(model: str) -> str:
+    """The name under which the price list has what is trained from a model: `ft:…`, or its own if it is one already."""
+    return model if parse(model).fine_tuned else f"ft:{model}"
+
+
+def training_price(model: str, unit: Unit, book: PriceBook, at: datetime) -> Price | None:
+    """The row that says what training a model costs by tokens or by seconds (`unit`) on that day, if there is one."""
+    for name in (training_name(model), f"{model}:ft-legacy"):  # the latter: the generation of `/fine-tunes`
+        price = book.find(name, STANDARD, at)
+        if price and unit in price.rates:
+            return price
+    return None
+
+
 def training_sized(call: Call, job: Job, training: Examples, validation: Examples, figures: Figures) -> Sized:
     """The hold of a job by its files: a bound where its epochs are given. Where OpenAI chooses them, what its rule
     chooses; when the policy is strict, the most that the rule ever does."""
     if not by_tokens(job):
         return unsized(call, ("training that is billed by the hour",), figures)
     model = call.requested_model or ""
-    name = model if parse(model).fine_tuned else f"ft:{model}"
-    price = figures.book.find(name, STANDARD, call.started_at)
-    rate = price.rates.get(Unit.TRAINING_TOKENS) if price else None
-    if rate is None:
+    price = training_price(model, Unit.TRAINING_TOKENS, figures.book, call.started_at)
+    if price is None:
         return unsized(call, (f"no training price for {model or 'a job without a model'}",), figures)
     ends = (*training.open_ends, *validation.open_ends)
     if job.epochs == 0:
@@ -150,7 +163,7 @@ def training_sized(call: Call, job: Job, training: Examples, validation: Example
     if ends and figures.policy.strict:
         return Sized(None, ends)
     epochs, basis = _epochs_held(job, training, figures)
-    pico = cost((training.tokens + validation.tokens) * epochs, rate)
+    pico = cost((training.tokens + validation.tokens) * epochs, price.rates[Unit.TRAINING_TOKENS])
     if ends:
         return Sized(Ask(max(pico, figures.policy.expected_pico), Hold.EXPECTED, pico), ends)
     return Sized(Ask(pico, basis, pico), () if basis is Hold.BOUND else ("no number of epochs",))

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.balances import Balances
 from billing.cashier import Cashier
+from billing.databases import kind_of_url
 from billing.escrow import Member
 from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
 from billing.following import Follower
@@ -71,9 +72,13 @@ class App:
         self._clock = clock or system_clock()
         self.replica = settings.replica or _replica_name(settings.listen)
         self.book = price_book(settings.prices)
-        self.journal = Journal(settings.journal / _folder_name(self.replica))
+        self.journal = Journal(
+            settings.journal / _folder_name(self.replica),
+            sync=settings.journal_sync,
+            ceiling_bytes=settings.journal_bytes,
+        )
         self.store = Store(settings.database)
-        shared = not settings.database.startswith("sqlite:")
+        shared = kind_of_url(settings.database).shared
         self.balances = Balances(settings.timezone, leased=shared)
         self.cashier = Cashier(self.journal, self.book, self.balances)
         self.metrics = Metrics(settings.label_values, version("farebox"), self.book.version)
@@ -229,7 +234,8 @@ class App:
         now = self._clock.now()
         self.metrics.show_budgets(self.balances.positions(now))
         self.metrics.show_retiring(self._lookout.retiring)
-        self.metrics.show_journal(self.journal.pending(), self.journal.oldest_pending(), now)
+        journal = self.journal
+        self.metrics.show_journal(journal.pending(), journal.oldest_pending(), now, journal.aside, journal.size_bytes)
         if self.ledger_ready and self._clock.seconds() - self._spend_at > SPEND_REFRESH_SECONDS:
             try:
                 async with asyncio.timeout(SPEND_TIMEOUT_SECONDS):

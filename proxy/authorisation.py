@@ -129,7 +129,9 @@ class Authorisation:
         opened = False
         try:
             shortage = await self.turnstile.enter(lambda: self._open(call, gone), self._patience)
-            opened = shortage is None
+            if shortage is None:
+                await self._cashier.opened(call)
+                opened = True
         finally:
             if not opened:
                 self.limiter.ended(call, 0, self._seconds())

@@ -111,7 +111,7 @@ class Exchange:
             await answer.begun()
             await self._relay(answer)
         except Unreachable as error:
-            self._release()
+            await self._release()
             return self._refuse(errors.upstream_unreachable(upstream.origin, str(error)))
         except BrokenOff as error:
             return await self._broken_off(error)
@@ -141,7 +141,7 @@ class Exchange:
         if billed:
             self._accounting.begin(answer, streamed=streamed)
         else:
-            self._release()
+            await self._release()
         headers = http.without_own(http.end_to_end(answer.headers))
         headers.append((http.CALL_ID, self._call.id.encode()))
         if self._outgoing.output_cap is not None:
@@ -250,30 +250,28 @@ class Exchange:
     # The end
 
     async def _settle(self, answer: Answer, why: str = "no_usage") -> Charge:
-        """Record the charge, once; every later call gets the same one."""
+        """Record the charge, once; every later call gets the same one. It is in the journal when this returns."""
         if self._charge is not None:
             return self._charge
         basis, reading, reason = await self._accounting.close(why)
-        return self._charged(
+        charge = self._charged(
             Outcome(
-                self._around.clock.now(),
-                basis,
-                status=answer.status or None,
-                reading=reading,
-                client_gone=self._client.gone,
-                upstream_request_id=_upstream_id(answer),
-                reason=reason,
+                self._around.clock.now(), basis, status=answer.status or None, reading=reading,
+                client_gone=self._client.gone, upstream_request_id=_upstream_id(answer), reason=reason,
                 made=self._accounting.made(),
             )
-        )
+        )  # fmt: skip
+        await self._around.cashier.recorded()
+        return charge
 
     def _charged(self, outcome: Outcome) -> Charge:
         self._charge = self._around.cashier.settle(self._call, outcome)
         return self._charge
 
-    def _release(self) -> None:
+    async def _release(self) -> None:
         self._around.cashier.release(self._call)
         self._released = True
+        await self._around.cashier.recorded()
 
     def fail(self) -> int:
         """Farebox itself failed: nothing is lost by it, and the app gets an error it understands."""
@@ -297,7 +295,7 @@ class Exchange:
         answer = self._answer
         assert answer is not None
         if isinstance(error.__cause__, ClientBrokeOff):  # its own upload never arrived: nothing to bill
-            self._release()
+            await self._release()
             self._client.break_off()
             return CLIENT_CLOSED
         if answer.has_head:
@@ -306,7 +304,7 @@ class Exchange:
             self._client.break_off(reset=error.reset)
             return answer.status
         if self._outgoing.endpoint.billing is Billing.FREE:
-            self._release()
+            await self._release()
         else:
             await self._settle(answer, self._given_up or "no_answer")
         return self._refuse(errors.upstream_broke_off(self._around.upstream.origin, str(error)))

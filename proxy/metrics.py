@@ -101,6 +101,11 @@ class Metrics:
         )
         self.pending = Gauge("farebox_journal_pending_records", "Ended calls that wait for the ledger.", registry=new)
         self.lag = Gauge("farebox_journal_lag_seconds", "Age of the oldest ended call that waits.", registry=new)
+        self.aside = Gauge(
+            "farebox_journal_aside_records", "Records that the ledger does not take, set aside in the journal.",
+            registry=new,
+        )  # fmt: skip
+        self.journal_bytes = Gauge("farebox_journal_bytes", "What the journal's records take.", registry=new)
         self.budget_limit, self.budget_spent, self.budget_held, self.budget_overrun = (
             self._sums(f"farebox_budget_{what}_usd", text, ("budget",), per=PICO_PER_USD, gauge=True)
             for what, text in (
@@ -183,9 +188,13 @@ class Metrics:
         self.budget_overrun.values = {name: position.overrun_pico for name, position in shown.items()}
         self.budget_reset.values = {name: int(position.until.timestamp()) for name, position in shown.items()}
 
-    def show_journal(self, pending: int, oldest: datetime | None, now: datetime) -> None:
+    def show_journal(
+        self, pending: int, oldest: datetime | None, now: datetime, aside: int = 0, size_bytes: int = 0
+    ) -> None:
         """Set the journal's gauges."""
         self.pending.set(pending)
+        self.aside.set(aside)
+        self.journal_bytes.set(size_bytes)
         self.lag.set((now - oldest).total_seconds() if oldest else 0)
 
     def text(self) -> bytes:

@@ -48,8 +48,8 @@ def _zone(text: str) -> ZoneInfo:
 
 
 def _database(text: str) -> str:
-    if not text.startswith("sqlite:///") or len(text) == len("sqlite:///"):
-        raise ValueError("must be sqlite:///PATH")
+    if not re.fullmatch(r"sqlite:///.+|postgres(ql)?://[^/]+/[^/?]+(\?.*)?", text):
+        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return text
 
 
@@ -83,6 +83,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _bytes(text: str) -> int:
+    if not (match := re.fullmatch(r"(\d{1,18}) ?([KMGT]i)?B?", text, re.ASCII)):
+        raise ValueError("must be a number of bytes such as 512MiB or 4GiB")
+    return int(match[1]) << 10 * ("", "Ki", "Mi", "Gi", "Ti").index(match[2] or "")
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row of the table: its variable, how a text becomes its value, the default and the meaning."""
@@ -112,6 +118,14 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("FAREBOX_DATABASE", _database, "sqlite:///farebox.db", "the ledger"),
     Setting("FAREBOX_JOURNAL", Path, "./farebox-journal", "folder of the local journals"),
+    Setting(
+        "FAREBOX_JOURNAL_SYNC", _one_of("process", "power"), "process",
+        "what a recorded call survives: the death of the process, or also the loss of power (a disk's sync per commit)",
+    ),
+    Setting(
+        "FAREBOX_JOURNAL_BYTES", _bytes, "4GiB",
+        "how large the journal may grow while the database is away: beyond it new calls get 503",
+    ),
     Setting("FAREBOX_REPLICA", str, None, "this replica's name; default: host name and port"),
     Setting(
         "FAREBOX_ON_DISCONNECT", _one_of("drain", "cancel"), "drain",
@@ -183,6 +197,8 @@ class Settings:
     admin_token: str | None
     database: str
     journal: Path
+    journal_sync: str
+    journal_bytes: int
     replica: str | None
     on_disconnect: str
     drain_seconds: float

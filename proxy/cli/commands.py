@@ -6,8 +6,9 @@ import typer
 
 from billing import reports
 from billing.store import DIMENSIONS, Narrowing, Store, fold
+from billing.sums import grain_of
 from billing.windows import INTERVALS, moment
-from proxy.cli import alerts, budgets, keys, limits, pricing, quoting, serving
+from proxy.cli import alerts, budgets, finetune, keys, limits, pricing, quoting, serving
 from proxy.cli.listing import Format, show, stream
 from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, settings
 from proxy.settings import Settings, shown
@@ -28,6 +29,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(limits.app, name="limits")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(finetune.app, name="finetune")
 app.command()(quoting.quote)
 
 
@@ -159,7 +161,7 @@ def report(
     narrowing = _narrowing(chosen, since, until, ())
 
     async def summed(store: Store) -> None:
-        totals = await store.totals(names, narrowing, by_time=interval is not None)
+        totals = await store.totals(names, narrowing, time=grain_of(interval, chosen.timezone) if interval else None)
         rows = reports.rows(totals, names, interval, chosen.timezone)
         figures = reports.sums(fold(totals))
         columns = ((interval,) if interval else ()) + names + tuple(figures)

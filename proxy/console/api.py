@@ -1,5 +1,6 @@
 """The JSON API under `/api/v1`: sums and charges of the ledger."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp import web
 from billing import reports
 from billing.journal import Journal
 from billing.store import DIMENSIONS, Narrowing, Store, fold
+from billing.sums import grain_of
 from billing.tables import record_of, row_of
 from billing.windows import BUDGET_WINDOWS, INTERVALS, moment, window
 from proxy.console.answers import bad_request, json_answer, refused
@@ -46,7 +48,7 @@ class Api:
         if interval is not None and interval not in INTERVALS:
             raise bad_request(f"interval={interval}: one of {', '.join(INTERVALS)}")
         narrowing = self._narrowing(request, default_window="day")
-        totals = await self._store.totals(by, narrowing, by_time=interval is not None)
+        totals = await self._store.totals(by, narrowing, time=grain_of(interval, self._zone) if interval else None)
         return json_answer(
             {
                 "from": _shown(narrowing.since),
@@ -72,7 +74,7 @@ class Api:
     async def charge(self, request: web.Request) -> web.Response:
         """One charge by the answer's `x-farebox-id`, from the moment it is in the journal."""
         ident = request.match_info["id"]
-        if waiting := self._journal.find(ident):
+        if waiting := await asyncio.to_thread(self._journal.find, ident):
             return json_answer(record_of(row_of(waiting)))
         found = await self._store.charge(ident)
         if found is None:

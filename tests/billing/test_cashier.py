@@ -1,5 +1,6 @@
 """The cashier: every exchange ends once, and no charge is lost to a journal that cannot be written just now."""
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ from billing.balances import Balances
 from billing.budgets import Budget
 from billing.cashier import INTERRUPTED, UNMETERED, Cashier
 from billing.charges import Basis, Call, Charge, Outcome
-from billing.journal import Journal, JournalUnwritable, decode
+from billing.journal import Journal, JournalUnwritable
 from billing.prices import Price, PriceBook, PriceList
 from billing.rating import Rate
+from billing.records import decode
 from billing.usage import Reading, Unit, Usage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -158,7 +160,7 @@ def test_charges_wait_in_memory_and_are_written_in_order_before_the_next_call(
     for ident in "abc":
         cashier.open(call(ident))
     fill_disk(journal)
-    with caplog.at_level(logging.CRITICAL, "farebox.cashier"):
+    with caplog.at_level(logging.CRITICAL, "farebox.journal"):
         settled = [cashier.settle(call(ident), SPENT) for ident in "ba"]
     assert [decode(record.args[1].encode()) for record in caplog.records] == settled, "and the log has them too"  # type: ignore[index,union-attr]
     assert told == settled
@@ -187,15 +189,83 @@ def test_a_later_charge_takes_the_waiting_ones_along(journal: Journal) -> None:
     assert ended(journal) == ["a", "b"]
 
 
-def test_a_release_that_cannot_be_written_is_an_exchange_left_in_flight(
-    journal: Journal, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_release_that_cannot_be_written_waits_like_a_charge(journal: Journal) -> None:
     cashier = Cashier(journal, BOOK, Balances(UTC_ZONE))
     cashier.open(call("a"))
     fill_disk(journal)
     cashier.release(call("a"))
-    assert "release of a not written" in caplog.text
     assert journal.unfinished() == [call("a")]
+    make_room(journal)
+    cashier.open(call("b"))
+    assert journal.unfinished() == [call("b")]
+
+
+# In the event loop, where calls share a commit
+
+
+def test_a_call_may_leave_once_it_is_on_disk(journal: Journal) -> None:
+    cashier = Cashier(journal, BOOK, on_a_budget(100))
+
+    async def scene() -> None:
+        held = [replace(call(ident), held_pico=40) for ident in "abc"]
+        assert [bool(cashier.open(each)) for each in held] == [False, False, True]
+        assert journal.unfinished() == []
+        await asyncio.gather(*(cashier.opened(each) for each in held[:2]))
+        assert journal.unfinished() == held[:2]
+        cashier.settle(held[0], SPENT)
+        assert ended(journal) == []
+        await cashier.recorded()
+        assert ended(journal) == ["a"]
+        await cashier.recorded()
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_does_not_come_to_the_disk_is_undone(journal: Journal) -> None:
+    balances, freed = on_a_budget(100), list[tuple[int, int]]()
+    cashier = Cashier(journal, BOOK, balances)
+    cashier.freed.append(lambda: freed.append(standing(balances)))
+
+    async def scene() -> None:
+        earlier, later = replace(call("a"), held_pico=40), replace(call("b"), held_pico=50)
+        cashier.open(earlier)
+        await cashier.opened(earlier)
+        fill_disk(journal)
+        assert cashier.open(later) is None
+        assert standing(balances) == (0, 90)
+        with pytest.raises(JournalUnwritable):
+            await cashier.opened(later)
+        assert freed == [(0, 40)]
+        cashier.release(earlier)
+        await cashier.recorded()
+        make_room(journal)
+        assert cashier.open(later) is None
+        await cashier.opened(later)
+        assert journal.unfinished() == [later]
+
+    asyncio.run(scene())
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_released(journal: Journal) -> None:
+    balances = on_a_budget(100)
+    cashier = Cashier(journal, BOOK, balances)
+
+    async def scene() -> None:
+        async def leave() -> None:
+            held = replace(call("a"), held_pico=40)
+            cashier.open(held)
+            await cashier.opened(held)
+
+        opening = asyncio.create_task(leave())
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await cashier.recorded()
+
+    asyncio.run(scene())
+    assert standing(balances) == (0, 0)
+    assert (journal.unfinished(), journal.pending()) == ([], 1)
 
 
 def test_what_an_earlier_life_left_in_flight_is_charged_as_unknown_once(tmp_path: Path) -> None:
@@ -288,7 +358,7 @@ class Desk(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 9))
     def release(self, which: int) -> None:
-        if self.open_calls and not self.full:
+        if self.open_calls:
             self.cashier.release(self.open_calls.pop(which % len(self.open_calls)))
 
     @rule()
@@ -298,10 +368,11 @@ class Desk(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        if self.full:
-            self.disk()
         in_flight = {each.id for each in self.journal.unfinished()}
-        self.journal.shut()
+        if not self.full:
+            self.disk()
+        self.journal.shut()  # as a kill does: nothing more is written
+        self.disk()
         self._start()
         self.told = [ident for ident in self.told if ident not in in_flight]
         self.cashier.settle_interrupted(NOON)

@@ -47,6 +47,18 @@ def test_its_lines_do_not_depend_on_how_it_is_cut(file: bytes, places: list[int]
     assert cut(pieces) == cut([file])
 
 
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [(b"", []), (b"a", [b"a"]), (b"a\n", [b"a"]), (b"a\r\n\n b \nc", [b"a\r", b"", b" b ", b"c"]), (b"\n", [b""]),
+     (b"x" * 9 + b"\ny", [9, b"y"])],
+)  # fmt: skip
+def test_raw_lines_are_all_there_as_they_are(file: bytes, lines: list[bytes | int]) -> None:
+    whole, by_byte = Lines(8, raw=True), Lines(8, raw=True)
+    assert [*whole.feed(file), *whole.close()] == lines
+    pieces = [line for place in range(len(file)) for line in by_byte.feed(file[place : place + 1])]
+    assert [*pieces, *by_byte.close()] == lines
+
+
 def test_a_line_without_end_takes_no_memory() -> None:
     lines, piece = Lines(2**16), b"x" * 2**14
     tracemalloc.start()

@@ -1,23 +1,28 @@
 """The journal: what was written is there, in its order, after anything but the loss of the disk."""
 
+import asyncio
+import logging
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from billing.attribution import Attribution
 from billing.charges import Basis, Call, Charge, Outcome
-from billing.journal import Closed, Journal, JournalLocked, JournalUnwritable, decode, encode
-from billing.rating import Line, Rate
+from billing.journal import MARK_EVERY, Closed, Journal, JournalLocked, JournalUnwritable
+from billing.records import encode
 from billing.usage import Reading, Unit, Usage
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +40,9 @@ def charged(ident: str, after_seconds: int = 1) -> Charge:
     return Charge(call(ident), outcome, "gpt-4.1", "gpt-4.1", "default", usage, (), usage, None, "test")
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal(tmp_path / "one")
+@pytest.fixture(params=["process", "power"])
+def journal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]:
+    opened = Journal(tmp_path / "one", sync=request.param)
     yield opened
     opened.shut()
 
@@ -50,6 +55,11 @@ def sql(journal: Journal, statement: str) -> None:
     """Something done to the journal's file from outside."""
     with closing(sqlite3.connect(journal.folder / "journal.db", isolation_level=None)) as db:
         db.execute(statement)
+
+
+def turn(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Play a scene in an event loop."""
+    asyncio.run(scene())
 
 
 FULL = "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
@@ -87,7 +97,7 @@ def test_ended_exchanges_come_in_the_order_of_their_ends_and_in_batches(journal:
 def test_a_batch_is_the_same_until_it_is_forgotten(journal: Journal) -> None:
     journal.close(charged("a"))
     assert journal.closed(10) == journal.closed(10)
-    assert journal.closed(10) == Closed((charged("a"),), 1)
+    assert journal.closed(10) == Closed((charged("a"),), 1, (1,))
 
 
 def test_what_is_forgotten_takes_no_place(journal: Journal) -> None:
@@ -116,7 +126,7 @@ def test_numbers_go_on_after_everything_was_forgotten(journal: Journal) -> None:
     journal.shut()
     again = Journal(folder)
     again.close(charged("b"))
-    assert again.closed(10) == Closed((charged("b"),), 2)
+    assert again.closed(10) == Closed((charged("b"),), 2, (2,))
     again.shut()
 
 
@@ -187,7 +197,7 @@ def test_everything_is_there_in_the_next_life(journal: Journal) -> None:
     journal.shut()
     again = Journal(folder)
     assert again.unfinished() == [call("b")]
-    assert again.closed(10) == Closed((charged("a"),), 3)
+    assert again.closed(10) == Closed((charged("a"),), 3, (3,))
     assert again.written == 0
     again.shut()
 
@@ -217,10 +227,12 @@ def test_a_journal_that_takes_no_record_says_so_and_why(journal: Journal) -> Non
         assert journal.problem == "the disk is full"
     assert journal.written == 1
     assert journal.unfinished() == [call("a")]
+    assert list(journal.waiting()) == [charged("a")], "what could not be written is not forgotten"
+    assert (journal.find("a"), journal.pending()) == (charged("a"), 2)
     sql(journal, "DROP TRIGGER full")
-    journal.close(charged("a"))
-    assert journal.problem is None
-    assert idents(journal.closed(10)) == ["a"]
+    journal.open(call("c"))
+    assert (journal.problem, journal.unfinished()) == (None, [call("c")])
+    assert (idents(journal.closed(10)), journal.pending()) == (["a"], 2)
 
 
 def test_a_journal_that_was_shut_takes_no_record(tmp_path: Path) -> None:
@@ -315,67 +327,334 @@ def test_the_log_is_moved_into_the_file_when_asked_and_not_before(journal: Journ
     for number in range(200):
         journal.close(charged(str(number)))
     assert file.stat().st_size == before
-    journal.checkpoint()
+    asyncio.run(journal.checkpoint())
     assert file.stat().st_size > before
     assert len(idents(journal.closed(1000))) == 200
 
 
-words = st.none() | st.text(max_size=8)
-moments = st.datetimes(timezones=st.just(UTC))
-numbers = st.integers(0, 10**9)
-usages = st.dictionaries(st.sampled_from(list(Unit)), numbers, max_size=5).map(Usage)
-lines = st.builds(
-    Line, st.sampled_from(list(Unit)), numbers, st.builds(Rate, st.integers(0, 10**15), st.integers(1, 10**6)), numbers
-)
-charges = st.builds(
-    Charge,
-    st.builds(
-        Call,
-        st.text(max_size=8),
-        moments,
-        st.text(max_size=8),
-        st.text(max_size=4),
-        st.text(max_size=8),
-        st.builds(
-            Attribution,
-            words,
-            words,
-            words,
-            words,
-            words,
-            st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),
-        ),
-        st.text(max_size=8),
-        words,
-        words,
-        st.booleans(),
-    ),
-    st.builds(
-        Outcome,
-        moments,
-        st.sampled_from(Basis),
-        st.none() | st.integers(100, 599),
-        st.none() | st.builds(Reading, usages, words, words, words, numbers),
-        st.booleans(),
-        words,
-        words,
-    ),
-    words,
-    words,
-    words,
-    usages,
-    st.lists(lines, max_size=4).map(tuple),
-    usages,
-    st.none() | st.integers(0, 10**24),
-    st.text(max_size=8),
-    st.dictionaries(st.text(max_size=4), numbers, max_size=3),
-)
+def test_a_log_that_grows_long_is_emptied_while_commits_wait(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes all the time would else never let it begin anew."""
+    log = journal.folder / "journal.db-wal"
+
+    async def scene() -> None:
+        async def write_on() -> None:
+            for number in count():
+                journal.close(charged(str(number)))
+                await journal.committed()
+
+        async def so_many(records: int) -> None:
+            while journal.written < records:
+                await asyncio.sleep(0)
+
+        writing = asyncio.create_task(write_on())
+        await so_many(300)
+        monkeypatch.setattr("billing.journal.LOG_CEILING_BYTES", 0)
+        size = log.stat().st_size
+        await journal.checkpoint()
+        assert log.stat().st_size < size / 2
+        await so_many(journal.written + 1)
+        writing.cancel()
+
+    turn(scene)
+    journal.flush()
+    assert len(idents(journal.closed(10**6))) == journal.written
 
 
-@given(charges)
-def test_a_charge_comes_back_as_it_was_written(charge: Charge) -> None:
-    back = decode(encode(charge))
-    assert back == charge
-    assert encode(back) == encode(charge)
-    assert isinstance(back.usage, Usage)
-    assert back.outcome.basis is charge.outcome.basis
+# A turn of the event loop is a commit
+
+
+def test_a_call_may_leave_when_it_is_on_disk_and_many_share_a_commit(journal: Journal) -> None:
+    def on_disk() -> int:
+        with closing(sqlite3.connect(journal.folder / "journal.db")) as db:
+            return int(db.execute("SELECT count(*) FROM records").fetchone()[0])
+
+    async def scene() -> None:
+        async def leave(ident: str) -> None:
+            journal.open(call(ident))
+            await journal.opened(ident)
+            assert on_disk() == 20
+
+        await asyncio.gather(*(leave(str(number)) for number in range(20)))
+        journal.close(charged("3"))
+        journal.release("4")
+        assert (on_disk(), journal.pending(), journal.open_calls) == (20, 2, 20)
+        assert (list(journal.waiting()), journal.find("3")) == ([charged("3")], charged("3"))
+        await journal.committed()
+        assert (on_disk(), journal.pending(), journal.open_calls) == (22, 2, 18)
+        assert (list(journal.waiting()), journal.find("3")) == ([charged("3")], charged("3"))
+
+    turn(scene)
+
+
+def test_a_charge_that_is_on_disk_before_the_loop_knows_counts_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "one", sync="power")
+
+    async def scene() -> None:
+        journal.close(charged("a"))
+        await asyncio.sleep(0)
+        with closing(sqlite3.connect(journal.folder / "journal.db")) as db:
+            while not db.execute("SELECT count(*) FROM records").fetchone()[0]:
+                pass  # the loop stands still, the disk's thread does not
+        assert journal.written == 0
+        assert list(journal.waiting()) == [charged("a")]
+        await journal.committed()
+        assert list(journal.waiting()) == [charged("a")]
+
+    turn(scene)
+    journal.shut()
+
+
+def test_a_call_whose_opening_the_disk_refused_is_none_however_late_one_asks(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        journal.open(call("under way"))
+        await journal.opened("under way")
+        sql(journal, FULL)
+        journal.open(call("a"))
+        journal.open(replace(call("under way"), held_pico=7))
+        with pytest.raises(JournalUnwritable, match="the disk is full"):
+            await journal.committed()
+        journal.release("a")  # its app gave up, say
+        journal.close(charged("under way"))
+        with pytest.raises(JournalUnwritable):
+            await journal.committed()
+        sql(journal, "DROP TRIGGER full")
+        journal.open(call("b"))
+        await journal.opened("b")
+        with pytest.raises(JournalUnwritable):
+            await journal.opened("a")
+        assert journal.problem is None
+
+    with caplog.at_level(logging.CRITICAL, "farebox.journal"):
+        turn(scene)
+    assert len(caplog.records) == 1, "a charge that waits in memory is in the log, once"
+    assert encode(charged("under way")).decode() in caplog.text
+    assert journal.unfinished() == [call("b")]
+    assert (idents(journal.closed(10)), journal.pending()) == (["under way"], 1)
+
+
+def test_once_the_disk_has_room_again_it_is_seen_without_another_call(journal: Journal) -> None:
+    async def scene() -> None:
+        sql(journal, FULL)
+        journal.open(call("a"))
+        with pytest.raises(JournalUnwritable):
+            await journal.opened("a")
+        for _ in range(3):
+            journal.retry()
+            while journal._commits._flying:
+                await asyncio.sleep(0)
+        assert journal.problem == "the disk is full"
+        sql(journal, "DROP TRIGGER full")
+        journal.retry()
+        while journal.problem:
+            await asyncio.sleep(0)
+        assert journal.written == 0
+
+    turn(scene)
+
+
+def test_at_its_ceiling_it_opens_no_call_and_still_takes_their_ends(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "one", ceiling_bytes=100_000)
+    number = 0
+    with pytest.raises(JournalUnwritable, match="FAREBOX_JOURNAL_BYTES"):  # noqa: PT012 - the last one raises
+        while True:
+            journal.open(call(str(number)))
+            number += 1
+    assert number > 100
+    assert journal.problem
+    assert "FAREBOX_JOURNAL_BYTES allows 100,000" in journal.problem
+    journal.open(replace(call("0"), held_pico=7))
+    for each in range(number):
+        journal.close(charged(str(each)))
+    assert "FAREBOX_JOURNAL_BYTES" in (journal.problem or ""), "that those were written changes nothing"
+    journal.retry()
+    with pytest.raises(JournalUnwritable):
+        journal.open(call("more"))
+    journal.shut()
+    journal = Journal(tmp_path / "one", ceiling_bytes=100_000)
+    with pytest.raises(JournalUnwritable):
+        journal.open(call("more"))
+    assert (journal.unfinished(), journal.pending()) == ([], number)
+    closed = journal.closed(10**6)
+    assert closed is not None
+    journal.forget(closed.through)
+    journal.open(call("more"))
+    assert journal.problem is None
+    journal.shut()
+
+
+# What cannot be read
+
+
+def damage(journal: Journal, ident: str, kind: int) -> None:
+    with closing(sqlite3.connect(journal.folder / "journal.db", isolation_level=None)) as db:
+        db.execute("UPDATE records SET body = x'ff7b' WHERE id = ? AND kind = ?", (ident, kind))
+
+
+def test_a_charge_that_cannot_be_read_is_set_aside_and_tried_again_by_the_next_life(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    for ident in "abc":
+        journal.open(call(ident))
+        journal.close(charged(ident))
+    good = encode(charged("b"))
+    damage(journal, "b", 1)
+    with caplog.at_level(logging.CRITICAL, "farebox.journal"):
+        closed = journal.closed(10)
+        assert journal.closed(10) == closed
+    assert closed is not None
+    assert (idents(closed), closed.numbers, closed.through) == (["a", "c"], (2, 6), 6)
+    assert [record.getMessage()[:47] for record in caplog.records] == [
+        "record 4 of the journal (call b) is set aside: "
+    ], "once"
+    assert (journal.aside, journal.pending(), journal.find("b")) == (1, 2, None)
+    assert list(journal.waiting()) == [charged("a"), charged("c")]
+    journal.forget(closed.through)
+    assert (journal.pending(), journal.unfinished()) == (0, [])
+    with closing(sqlite3.connect(journal.folder / "journal.db", isolation_level=None)) as db:
+        assert db.execute("SELECT id FROM aside").fetchall() == [("b",)]
+        db.execute("UPDATE aside SET body = ?", (good,))
+    assert list(journal.waiting()) == [charged("b")], "what can be read counts, wherever it is"
+    folder = journal.folder
+    journal.shut()
+    again = Journal(folder)
+    assert (again.aside, again.pending(), idents(again.closed(10))) == (0, 1, ["b"])
+    again.shut()
+
+
+def test_an_opening_that_cannot_be_read_stops_no_start(journal: Journal) -> None:
+    journal.open(call("a"))
+    journal.open(call("b"))
+    damage(journal, "a", 0)
+    folder = journal.folder
+    journal.shut()
+    for _ in range(2):
+        again = Journal(folder)
+        assert (again.unfinished(), again.aside, again.open_calls, again.pending()) == ([call("b")], 1, 1, 0)
+        again.shut()
+
+
+# A start does not read everything
+
+
+class Lives(RuleBasedStateMachine):
+    """Calls come and end, are posted or not, in many lives; what each life finds is what the plain sums say."""
+
+    factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch
+
+    @initialize(mark_every=st.integers(0, 4), sync=st.sampled_from(["process", "power"]))
+    def begin(self, mark_every: int, sync: str) -> None:
+        self.monkeypatch.setattr("billing.journal.MARK_EVERY", mark_every)
+        self.folder, self.sync = self.factory.mktemp("lives") / "one", sync
+        self.number = 0
+        self.open_calls: dict[str, Call] = {}
+        self.ended: list[str] = []
+        """Ids, with a minus before those of calls that were released."""
+        self.journal = Journal(self.folder, sync=sync)
+
+    @rule(count=st.integers(1, 3))
+    def calls_come(self, count: int) -> None:
+        async def turn() -> None:
+            for _ in range(count):
+                self.number += 1
+                self.open_calls[str(self.number)] = call(str(self.number))
+                self.journal.open(call(str(self.number)))
+            await self.journal.committed()
+
+        asyncio.run(turn())
+
+    @rule(which=st.integers(0, 9))
+    def a_hold_is_raised(self, which: int) -> None:
+        if self.open_calls:
+            ident = sorted(self.open_calls)[which % len(self.open_calls)]
+            raised = replace(self.open_calls[ident], held_pico=self.open_calls[ident].held_pico + 1)
+            self.open_calls[ident] = raised
+            self.journal.open(raised)
+
+    @rule(which=st.integers(0, 9), billed=st.booleans())
+    def a_call_ends(self, which: int, billed: bool) -> None:
+        if self.open_calls:
+            ident = sorted(self.open_calls)[which % len(self.open_calls)]
+            del self.open_calls[ident]
+            self.ended.append(ident if billed else f"-{ident}")
+            if billed:
+                self.journal.close(charged(ident))
+            else:
+                self.journal.release(ident)
+
+    @rule(limit=st.integers(1, 4))
+    def some_are_posted(self, limit: int) -> None:
+        closed = self.journal.closed(limit)
+        batch, self.ended = self.ended[:limit], self.ended[limit:]
+        assert idents(closed) == [ident for ident in batch if not ident.startswith("-")]
+        if closed:
+            asyncio.run(self.journal.posted(closed.through))
+
+    @rule()
+    def the_process_dies(self) -> None:
+        self.journal.shut()
+        self.journal = Journal(self.folder, sync=self.sync)
+
+    @invariant()
+    def it_stands_as_the_plain_sums_say(self) -> None:
+        if hasattr(self, "journal"):
+            found = {each.id: each for each in self.journal.unfinished()}
+            assert found == self.open_calls
+            assert (self.journal.pending(), self.journal.open_calls) == (len(self.ended), len(self.open_calls))
+
+    def teardown(self) -> None:
+        if hasattr(self, "journal"):
+            self.journal.shut()
+
+
+def test_every_life_finds_what_the_ones_before_it_left(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lives.factory, Lives.monkeypatch = tmp_path_factory, monkeypatch
+    run_state_machine_as_test(Lives, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))  # type: ignore[no-untyped-call]
+
+
+def test_a_start_reads_no_more_than_came_since_the_last_mark(journal: Journal) -> None:
+    """What was before it may be as much as it wants: here it is not even there any more, behind the journal's back."""
+    for number in range(MARK_EVERY):
+        journal.close(charged(str(number)))
+    journal.open(call("a"))
+    journal.open(call("b"))  # with the mark, of how it stood before
+    sql(journal, f"DELETE FROM records WHERE seq < {MARK_EVERY}")
+    folder = journal.folder
+    journal.shut()
+    again = Journal(folder)
+    assert (again.unfinished(), again.pending()) == ([call("a"), call("b")], MARK_EVERY)
+    again.shut()
+
+
+def test_numbers_go_on_after_those_of_an_earlier_life_also_where_only_an_open_call_is_left(journal: Journal) -> None:
+    journal.open(call("a"))
+    for ident in "bcd":
+        journal.close(charged(ident))
+    journal.forget(4)
+    folder = journal.folder
+    journal.shut()
+    for ident in "ef":  # were their numbers below the mark, the life after them would not see them
+        life = Journal(folder)
+        life.open(call(ident))
+        life.shut()
+    last = Journal(folder)
+    assert [each.id for each in last.unfinished()] == ["a", "e", "f"]
+    last.shut()
+
+
+def test_a_count_that_is_wrong_is_right_once_everything_is_posted(journal: Journal) -> None:
+    """One of an earlier version that went on with the file, say."""
+    journal.close(charged("a"))
+    journal.forget(1)
+    sql(journal, """UPDATE facts SET value = '{"through":1,"pending":7,"open":[]}' WHERE name = 'mark'""")
+    folder = journal.folder
+    journal.shut()
+    again = Journal(folder)
+    assert again.pending() == 7
+    assert again.closed(10) is None
+    assert again.pending() == 0
+    again.shut()

@@ -128,9 +128,13 @@ def test_the_past_is_asked_for_once(tmp_path: Path) -> None:
     async def work(store: Store, survey: Survey) -> None:
         asked = []
         event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+
+        def sums() -> int:
+            return sum(said.startswith("SELECT") for said in asked)
+
         await survey.alerts([], NOBODY)
-        assert len(asked) == TRAILING_DAYS + 1
+        assert sums() == TRAILING_DAYS + 1
         await survey.alerts([], NOBODY)
-        assert len(asked) == TRAILING_DAYS + 2
+        assert sums() == TRAILING_DAYS + 2
 
     run(tmp_path, [], work)

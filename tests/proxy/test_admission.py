@@ -11,6 +11,10 @@ import pytest
 from replica import Replica
 from scripted_upstream import answering, chunked, scripted
 
+from billing.budgets import Budget
+from billing.limits import Limit
+from billing.money import pico_from_usd
+
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 BODY = json.dumps({"id": "x", "model": "gpt-4o", "choices": [], "usage": USAGE}).encode()
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
@@ -107,6 +111,30 @@ def test_a_call_that_cannot_be_recorded_does_not_leave(replica: Any) -> None:
         assert len(await farebox.charges()) == 2
 
     play(replica, scenario)
+
+
+def test_a_call_that_cannot_be_recorded_holds_nothing_afterwards(replica: Any) -> None:
+    async def scenario(farebox: Replica, upstream: Any) -> None:
+        await farebox.define(Budget("all", pico_from_usd("1")), Limit("all", concurrent_requests=1))
+        with disk_full():
+            for _ in range(2):
+                assert code(await farebox.send(post())) == "journal_unwritable"
+        assert (farebox.position("all").held_pico, upstream.seen) == (0, [])
+        assert status(await farebox.send(post())) == 200
+
+    play(replica, scenario)
+
+
+def test_a_journal_at_its_ceiling_takes_no_call_until_the_ledger_has_what_it_holds(replica: Any) -> None:
+    async def scenario(farebox: Replica, _upstream: Any) -> None:
+        async with farebox.app._poster.working:  # the database is away
+            while status(answer := await farebox.send(post())) == 200:
+                pass
+            assert code(answer) == "journal_unwritable"
+        await farebox.settled()
+        assert status(await farebox.send(post())) == 200
+
+    play(replica, scenario, journal_bytes="64KiB")
 
 
 def test_who_pays_is_read_from_headers_and_body(replica: Any) -> None:

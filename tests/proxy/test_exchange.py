@@ -3,12 +3,16 @@
 import asyncio
 import gzip
 import json
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from replica import Replica, until
 from scripted_upstream import Script, Seen, answering, chunked, reset, scripted
+
+from billing.records import CLOSE, OPEN, RELEASE
 
 CHAT = b"/v1/chat/completions"
 ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -171,7 +175,8 @@ def test_a_stream_whose_app_asked_for_usage_is_not_touched(replica: Any) -> None
     run(replica, answering(SSE + chunked(stream)), scenario)
 
 
-def test_the_end_of_a_stream_leaves_after_its_charge_is_recorded(replica: Any) -> None:
+@pytest.mark.parametrize("sync", ["process", "power"])
+def test_the_end_of_a_stream_leaves_after_its_charge_is_recorded(replica: Any, sync: str) -> None:
     """The upstream keeps the connection open after [DONE]: the charge must be there when the app reads [DONE]."""
 
     async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
@@ -185,11 +190,73 @@ def test_the_end_of_a_stream_leaves_after_its_charge_is_recorded(replica: Any) -
         await reader.readuntil(DONE)
         ident = header(head, b"x-farebox-id")
         assert ident is not None
-        recorded = farebox.app.journal.find(ident) or await farebox.app.store.charge(ident)
-        assert recorded is not None
+        assert ident in on_disk(farebox, CLOSE) or await farebox.app.store.charge(ident) is not None
         writer.close()
 
-    run(replica, script, scenario, on_disconnect="cancel")
+    run(replica, script, scenario, on_disconnect="cancel", journal_sync=sync)
+
+
+def on_disk(farebox: Replica, kind: int) -> list[str]:
+    """The ids in the records of a kind that a crash could not take any more."""
+    with closing(sqlite3.connect(farebox.app.journal.folder / "journal.db")) as db:
+        return [ident for (ident,) in db.execute("SELECT id FROM records WHERE kind = ?", (kind,))]
+
+
+@pytest.mark.parametrize("sync", ["process", "power"])
+def test_a_call_leaves_after_it_is_recorded_also_one_of_many(replica: Any, sync: str) -> None:
+    found: list[int] = []
+    here: list[Replica] = []
+
+    async def script(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        found.append(len(on_disk(here[0], OPEN)))
+        await until(lambda: len(found) == 20)  # all at once
+        writer.write(whole(ANSWER))
+
+    async def scenario(farebox: Replica, upstream: Any) -> None:
+        here.append(farebox)
+        await asyncio.gather(*(farebox.send(post(CHAT, ask())) for _ in range(20)))
+        assert len(upstream.seen) == len(found) == 20
+        assert all(opened > seen for seen, opened in enumerate(found)), "each is there when it arrives"
+        assert len(await farebox.charges()) == 20
+
+    run(replica, script, scenario, journal_sync=sync)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "end"),
+    [
+        (CLOSE, SSE + chunked(delta("Hi", usage=None) + USAGE + DONE), DONE),
+        (CLOSE, whole(ANSWER), b"}"),
+        (RELEASE, whole({"error": {"message": "no"}}, status=b"400 Bad Request"), b"}"),
+    ],
+    ids=["a stream", "an answer", "a refusal"],
+)
+def test_nothing_that_ends_an_answer_leaves_while_the_journal_does_not_have_it(
+    replica: Any, kind: int, raw: bytes, end: bytes
+) -> None:
+    held = asyncio.Event()
+
+    async def script(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await held.wait()
+        writer.write(raw)
+
+    async def scenario(farebox: Replica, upstream: Any) -> None:
+        journal = farebox.app.journal
+        reader, writer = await farebox.connect()
+        writer.write(post(CHAT, ask(stream=True)))
+        await until(lambda: bool(upstream.seen))
+        reading = asyncio.create_task(reader.readuntil(end))
+        async with farebox.app._poster.working, journal._commits.paused():  # a disk that takes its time
+            held.set()
+            await until(lambda: journal.pending() == 1)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not reading.done()
+            assert on_disk(farebox, kind) == []
+        await reading
+        writer.close()
+
+    run(replica, script, scenario)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "farebox_estimated_requests": ("counter", ("reason",)),
     "farebox_journal_pending_records": ("gauge", ()),
     "farebox_journal_lag_seconds": ("gauge", ()),
+    "farebox_journal_aside_records": ("gauge", ()),
+    "farebox_journal_bytes": ("gauge", ()),
     "farebox_budget_limit_usd": ("gauge", ("budget",)),
     "farebox_budget_spent_usd": ("gauge", ("budget",)),
     "farebox_budget_held_usd": ("gauge", ("budget",)),
@@ -330,7 +332,9 @@ def test_models_that_retire_are_shown_while_they_are_in_the_traffic() -> None:
 
 def test_the_journal_s_gauges() -> None:
     metrics = fresh()
-    metrics.show_journal(3, NOW - timedelta(seconds=90), NOW)
+    metrics.show_journal(3, NOW - timedelta(seconds=90), NOW, aside=2, size_bytes=4096)
+    assert value(metrics, "farebox_journal_aside_records") == 2
+    assert value(metrics, "farebox_journal_bytes") == 4096
     assert value(metrics, "farebox_journal_pending_records") == 3
     assert value(metrics, "farebox_journal_lag_seconds") == 90
     metrics.show_journal(0, None, NOW)

@@ -32,7 +32,8 @@ def test_the_defaults() -> None:
     assert str(settings.listen) == "127.0.0.1:8080"
     assert str(settings.console) == "127.0.0.1:8081"
     assert settings.database == "sqlite:///farebox.db"
-    assert settings.journal == Path("farebox-journal")
+    assert (settings.journal, settings.journal_sync) == (Path("farebox-journal"), "process")
+    assert settings.journal_bytes == 4 * 2**30
     assert (settings.on_disconnect, settings.unknown_routes) == ("drain", "pass")
     assert (settings.require_keys, settings.metadata_tags, settings.prices) == (False, (), None)
     assert (settings.openai_api_key, settings.admin_token, settings.replica) == (None, None, None)
@@ -59,6 +60,14 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
     environ = {"FAREBOX_CONFIG": str(path)} | ({} if variable is None else {"FAREBOX_REPLICA": variable})
     settings = load(environ, {"FAREBOX_REPLICA": flag})
     assert (settings.replica, settings.sources["FAREBOX_REPLICA"]) == (value, source)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("0", 0), ("1000", 1000), ("1B", 1), ("2KiB", 2048), ("512MiB", 512 * 2**20), ("4 GiB", 2**32), ("1Ti", 2**40)],
+)
+def test_a_size_may_be_written_as_people_do(text: str, size_bytes: int) -> None:
+    assert load({"FAREBOX_JOURNAL_BYTES": text}, default_file=NOWHERE).journal_bytes == size_bytes
 
 
 def test_every_setting_of_the_table_has_its_place() -> None:
@@ -185,6 +194,10 @@ def test_routes_that_are_allowed() -> None:
     ("name", "value", "says"),
     [
         ("allow_routes", "/v1/files,realtime", "'realtime' must be a path such as /v1/realtime/calls"),
+        ("journal_sync", "always", "must be one of process, power"),
+        ("journal_bytes", "4 gigs", "must be a number of bytes such as 512MiB or 4GiB"),
+        ("journal_bytes", "-1", "must be a number of bytes"),
+        ("journal_bytes", "4GB", "must be a number of bytes"),
         ("listen", "8080", "must be HOST:PORT"),
         ("listen", "127.0.0.1", "must be HOST:PORT"),
         ("listen", ":8080", "must be HOST:PORT"),

@@ -1,6 +1,7 @@
 """What a simulated life is made of: a real desk with a busy database, budgets, and calls with their fates."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -147,6 +148,12 @@ class Desk:
         self.follower = Follower(
             self.store, self.cashier, self.poster, self.balances, BERLIN, now, folder / "directory.json"
         )
+
+    def opened(self, call: Call) -> None:
+        """What a call waits for before it leaves; a turn has ended, so there is nothing left to wait for."""
+        with suppress(StopIteration):
+            self.cashier.opened(call).send(None)
+            raise AssertionError("it waits")
 
     async def end(self) -> None:
         """What a kill does: files are as they are."""

@@ -8,7 +8,7 @@ import heapq
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -41,6 +41,8 @@ from billing.usage import Reading, Usage
 HOLD_SECONDS = 5400
 BETWEEN_ARRIVALS_SECONDS = 12
 USUAL_SECONDS = 300
+FULL = "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'full'); END"
+ROOM = "DROP TRIGGER full"
 CRASHES, FULL_DISKS, CHANGES = 20, 15, 30
 """About half of how often it happens in a life: a call is two events or more."""
 
@@ -60,10 +62,8 @@ class Life:
         """Those under way."""
         self.seen: Counter[str] = Counter()
         self._folder = folder
-        self._unended: set[str] = set()
-        """Calls whose end the journal did not take: unknown to the next life."""
         self._late: set[str] = set()
-        """Those of them whose charge is written as soon as the journal takes one."""
+        """Calls whose end the journal did not take yet: unknown to the next life, if this one ends before it does."""
         self._full = False
         self.unknown: set[str] = set()
         """Calls that were charged with their cost unknown."""
@@ -130,6 +130,9 @@ class Life:
         fits = self.sums.fits(call)
         try:
             shortage = self.desk.cashier.open(call)
+            if shortage is None:
+                self._turn()
+                self.desk.opened(call)
         except JournalUnwritable:
             self.seen["unwritable"] += 1
             return
@@ -158,6 +161,7 @@ class Life:
         if ident in self._open and not self._full:  # what a full disk does not take of it, the next life cannot know
             call, more = self.calls[ident], self.luck.randrange(GRAIN, self.fates[ident].cost, GRAIN)
             self.calls[ident] = self.desk.cashier.top_up(call, more)
+            self._turn()
             self.sums.raise_hold(call, more)
             self.seen["outgrown"] += 1
 
@@ -170,16 +174,20 @@ class Life:
         if fate.ending in NOT_BILLED:
             self.desk.cashier.release(call)
             self.sums.end(ident, 0)
-            if self.desk.journal.problem:
-                self._unended.add(ident)
+            self._late.add(ident)
+            self._turn()
             return
         charge = self.desk.cashier.settle(call, self._outcome(fate))
         self.sums.end(ident, call.held_pico if charge.cost_pico is None else charge.cost_pico)
         if charge.cost_pico is None:
             self.unknown.add(ident)
-        if self.desk.journal.problem:
-            self._late.add(ident)
-        else:
+        self._late.add(ident)
+        self._turn()
+
+    def _turn(self) -> None:
+        """A turn of the event loop ends: what was recorded in it goes to the disk."""
+        with suppress(JournalUnwritable):
+            self.desk.journal.flush()
             self._late.clear()
 
     def _outcome(self, fate: Fate) -> Outcome:
@@ -200,13 +208,14 @@ class Life:
 
     async def _start(self) -> None:
         await self.desk.store.create()
-        interrupted = [*self._open, *self._unended, *self._late]
+        interrupted = [*self._open, *self._late]
         assert self.desk.cashier.settle_interrupted(self.now) == len(interrupted)
+        self._turn()
         for ident in interrupted:
             self.sums.end(ident, self.calls[ident].held_pico)
             self.unknown.add(ident)
         self.seen["interrupted"] += len(interrupted)
-        self._open, self._unended, self._late = set(), set(), set()
+        self._open, self._late = set(), set()
         await self.desk.follower.step()
         self.desk.store.meanwhile = self._some_steps
 
@@ -217,7 +226,9 @@ class Life:
         await self.desk.poster.drain()
 
     async def _crash(self) -> None:
+        self._on_the_journal(FULL)  # a kill leaves the files as they are
         await self.desk.end()
+        self._on_the_journal(ROOM)
         self.desk = Desk(self._folder, lambda: self.now)
         await self._start()
 
@@ -233,10 +244,10 @@ class Life:
     async def _fill_the_disk(self) -> None:
         """For a while the journal takes nothing."""
         self._full = True
-        self._on_the_journal("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'full'); END")
+        self._on_the_journal(FULL)
         for _ in range(self.luck.randrange(20)):
             self._step()
-        self._on_the_journal("DROP TRIGGER full")
+        self._on_the_journal(ROOM)
         self._full = False
 
     def _on_the_journal(self, statement: str) -> None:

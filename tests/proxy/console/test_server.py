@@ -1,6 +1,8 @@
 import asyncio
+import sqlite3
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -9,6 +11,7 @@ import sqlalchemy
 from replica import until
 from sqlmodel import SQLModel
 
+from billing.journal import JournalUnwritable
 from proxy.app import App, running
 from proxy.console.server import OPEN_PATHS, WEB
 from proxy.settings import Settings
@@ -247,7 +250,11 @@ def test_health_and_metrics(settings: MakeSettings) -> None:
 
 def test_a_journal_that_cannot_be_written_is_not_ready(settings: MakeSettings) -> None:
     async def act(app: App, ask: Ask) -> None:
-        app.journal.problem = "disk full"
+        with closing(sqlite3.connect(app.journal.folder / "journal.db", isolation_level=None)) as db:
+            db.execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+            app.journal.release("x")
+            with pytest.raises(JournalUnwritable):
+                await app.journal.committed()
         assert (await ask("/readyz"))[:2] == (503, "the journal cannot be written: disk full\n")
 
     play(settings, act)
