@@ -1,13 +1,14 @@
-"""The parts of quarter hours at an interval's ends, summed from the charges themselves: no roll-up is that fine."""
+"""The parts of quarter hours at an interval's ends, of which no roll-up is so fine: asked of the charges themselves."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, Table, and_, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Table, case, cast, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing.rollups import MICRO, ROLLUPS, equals
-from billing.sums import QUARTER_HOUR_SECONDS, Narrowing, Total
+from billing.questions import BUCKET, Source, equals
+from billing.rollups import MICRO, ROLLUPS
+from billing.sums import QUARTER_HOUR_SECONDS, Narrowing
 from billing.tables import ChargeRow
 
 CHARGES: Table = ChargeRow.__table__  # type: ignore[attr-defined]
@@ -29,36 +30,22 @@ def conditions(narrowing: Narrowing) -> list[Any]:
     return found
 
 
-async def totals(connection: AsyncConnection, by: Sequence[str], edge: Narrowing, time: int | None) -> list[Total]:
-    """The totals of one part of a quarter hour, by dimensions. Raises KeptAsSums."""
-    quarter = await kept(connection, edge)
-    columns = [CHARGES.c[name] for name in by]
-    cost = func.coalesce(CHARGES.c.cost_pico, 0)
-    sums = (
-        func.count(),
-        func.sum(cost // MICRO),
-        func.sum(cost % MICRO),
-        func.sum(CHARGES.c.input_tokens),
-        func.sum(CHARGES.c.cached_tokens),
-        func.sum(CHARGES.c.output_tokens),
-        func.sum(cast(CHARGES.c.basis == "estimated", Integer)),
-        func.sum(cast(CHARGES.c.cost_pico.is_(None), Integer)),
+async def single(connection: AsyncConnection, edge: Narrowing, time: int | None = None) -> Source:
+    """The charges of a part of a quarter hour, as what sums are taken of; `time` is the grain of their buckets. Raises
+    KeptAsSums."""
+    await kept(connection, edge)
+    # not a parameter: what is selected must be recognised in what is grouped by
+    bucket: ColumnElement[int] = literal_column(
+        f"quarter_hour * {QUARTER_HOUR_SECONDS} / {time or QUARTER_HOUR_SECONDS}"
     )
-    query = select(*columns, *sums).where(and_(True, *conditions(edge))).group_by(*columns)
-    begin = quarter * QUARTER_HOUR_SECONDS // time * time // QUARTER_HOUR_SECONDS if time else None
-    found = []
-    for row in await connection.execute(query):
-        if row[len(by)]:  # without dimensions there is a row even of nothing
-            requests, whole, micro, *others = map(int, row[len(by) :])
-            found.append(Total(tuple(row[: len(by)]), begin, requests, whole * MICRO + micro, *others))
-    return found
+    return Source({**CHARGES.c, BUCKET: bucket}, _FIGURES, conditions(edge))
 
 
 async def quantities(
     connection: AsyncConnection, by: Sequence[str], meant: Narrowing
 ) -> list[tuple[tuple[str | None, ...], int]]:
     """The quantities of every unit: (…values, unit) and the quantity of each charge."""
-    query = select(*(CHARGES.c[name] for name in by), CHARGES.c.usage).where(and_(True, *conditions(meant)))
+    query = select(*(CHARGES.c[name] for name in by), CHARGES.c.usage).where(*conditions(meant))
     return [
         ((*row[:-1], unit), int(quantity))
         for row in await connection.execute(query)
@@ -66,17 +53,40 @@ async def quantities(
     ]
 
 
-async def kept(connection: AsyncConnection, edge: Narrowing) -> int:
-    """The quarter hour that an edge is a part of, of which charges are kept if there were any. Raises KeptAsSums."""
+async def kept(connection: AsyncConnection, edge: Narrowing) -> None:
+    """Raises KeptAsSums where of the quarter hour that an edge is a part of not all charges are there."""
     assert edge.since is not None
     quarter = _quarter(edge.since)
-    single = select(CHARGES.c.id).where(CHARGES.c.quarter_hour == quarter).limit(1)
-    summed = select(ROLLUPS.c.group_id).where(ROLLUPS.c.grain == QUARTER_HOUR_SECONDS, ROLLUPS.c.bucket == quarter)
-    if (await connection.execute(single)).first() is None and (await connection.execute(summed.limit(1))).first():
+    single = select(func.count()).select_from(CHARGES).where(CHARGES.c.quarter_hour == quarter)
+    summed = select(func.coalesce(func.sum(ROLLUPS.c.requests), 0)).where(
+        ROLLUPS.c.detail.is_(False), ROLLUPS.c.grain == QUARTER_HOUR_SECONDS, ROLLUPS.c.bucket == quarter
+    )
+    there, counted = (await connection.execute(select(single.scalar_subquery(), summed.scalar_subquery()))).one()
+    if there < counted:
         raise KeptAsSums(
             f"of {edge.since:%Y-%m-%d %H:%M} only sums are kept: an interval must begin and end on a quarter hour there"
         )
-    return quarter
+
+
+_COST = func.coalesce(CHARGES.c.cost_pico, 0)
+_HELD = func.coalesce(CHARGES.c.held_pico, 0)
+_COUNTED = func.coalesce(CHARGES.c.cost_pico, _HELD)
+_UNSURE = case((CHARGES.c.cost_pico.is_(None), _HELD), else_=0)
+_FIGURES = {
+    "requests": literal(1),
+    "cost_micro": _COST // MICRO,
+    "cost_rest_pico": _COST % MICRO,
+    "counted_micro": _COUNTED // MICRO,
+    "counted_rest_pico": _COUNTED % MICRO,
+    "unsure_micro": _UNSURE // MICRO,
+    "unsure_rest_pico": _UNSURE % MICRO,
+    "input_tokens": CHARGES.c.input_tokens,
+    "cached_tokens": CHARGES.c.cached_tokens,
+    "output_tokens": CHARGES.c.output_tokens,
+    "estimated": cast(CHARGES.c.basis == "estimated", Integer),
+    "unknown": cast(CHARGES.c.cost_pico.is_(None), Integer),
+}
+"""What a charge adds to sums, by their names (rollups.SUMS)."""
 
 
 def _quarter(moment: Any) -> int:

@@ -84,6 +84,11 @@ class Follower:
                     own[budget.name].append(Fold(account.since, until, mine.spent_pico, mine.unknown_pico))
         return own
 
+    async def forget(self, replica: str) -> None:
+        """Release what the slices of another replica hold back, all of whose charges are in the ledger."""
+        async with self.working:
+            await forget(self._store, replica, self.directory, self._now(), self._zone)
+
     def remembered(self) -> Directory | None:
         """The directory that was in force when this replica last knew; None when it never did."""
         try:
@@ -136,6 +141,12 @@ async def spent_by_replicas(
                 spenders[budget.name][replica] = known + Slice(pico, pico, 0, spent.unknown_pico)
         found |= {Account(key(budget), since): (until, spenders[budget.name]) for budget in sharing}
     return found
+
+
+async def forget(store: Store, replica: str, directory: Directory, now: datetime, zone: ZoneInfo) -> int:
+    """Release what a replica's slices hold back: they become what the ledger says it spent. How many there were."""
+    budgets: list[Budget] = directory.all(Budget)
+    return await store.escrow.forget(replica, await spent_by_replicas(store, budgets, now, zone))
 
 
 async def spent_in(

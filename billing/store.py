@@ -13,17 +13,17 @@ import msgspec
 from sqlalchemy import Table, and_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from billing import edges, migrations, rollups
+from billing import edges, migrations, questions, rollups
 from billing.alert_log import AlertLog
 from billing.charges import Charge
 from billing.databases import POSTGRESQL, engine_of, kind_of, writing
 from billing.edges import CHARGES, conditions
 from billing.escrow import Escrow
 from billing.partitions import Partitions
+from billing.questions import Source
 from billing.registry import Registry
-from billing.rollups import Rollups
+from billing.sums import DETAIL_GRAINS, GRAINS, QUARTER_HOUR_SECONDS, Cover, cover
 from billing.sums import DIMENSIONS as DIMENSIONS
-from billing.sums import GRAINS, QUARTER_HOUR_SECONDS, Cover, cover
 from billing.sums import Narrowing as Narrowing
 from billing.sums import Spent as Spent
 from billing.sums import Total as Total
@@ -49,7 +49,6 @@ class Store:
         """`url` as in FAREBOX_DATABASE."""
         self.url = url
         self._engine: AsyncEngine = engine_of(url)
-        self._rollups = Rollups()
         self._partitions = Partitions(self._engine)
         self._migrating: asyncio.Task[None] | None = None
         self.registry = Registry(self._engine)
@@ -76,11 +75,10 @@ class Store:
         await self._partitions.make(row["started_at"] for row in rows)
         async with writing(self._engine) as connection:
             new = await add_charges(connection, rows)
-            await self._rollups.add(connection, new)
+            await rollups.count(connection, new)
             if made := [values for charge in charges for values in objects_of(charge)]:
                 insert = kind_of(connection).insert(OBJECTS)
                 await connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]), made)
-        self._rollups.committed(new)
 
     async def objects(self, idents: Collection[str]) -> list[tuple[str, str | None, str | None, str | None]]:
         """Of the upstream's objects of these ids, those that are known: id, within, team, key."""
@@ -115,49 +113,52 @@ class Store:
             after = (page[-1]["started_at"], page[-1]["id"])
 
     async def totals(self, by: Sequence[str], narrowing: Narrowing, *, time: int | None = None) -> list[Total]:
-        """Sums by the named dimensions, and by buckets of the grain `time` in seconds, where it is given (sums.GRAINS).
+        """Sums by the named dimensions, and by buckets of up to `time` seconds where it is given (of sums.GRAINS).
 
         Raises KeyError for another name, KeptAsSums where an end of the interval is within a quarter hour of which
         only the sum is kept.
         """
         _known(by)
-        time = _fine_enough(time, narrowing) if time else None
-        over, groups = _cover(narrowing, time), len(by)
-        query = rollups.totals(by, narrowing.equal, over, time)
+        grains = _grains(by, narrowing)
+        time = _fine_enough(time, narrowing, grains) if time else None
+        over, equal = _cover(narrowing, (time,) if time else grains), narrowing.equal
+        columns = (*by, questions.BUCKET) if time else by
         found: dict[tuple[Any, ...], Total] = {}
         async with self._engine.connect() as connection:
-            answers = [rollups.total(tuple(row), groups, time) for row in await connection.execute(query)]
-            for edge in over.edges if over else ():
-                answers += await edges.totals(connection, by, Narrowing(*edge, narrowing.equal), time)
-        for total in answers:
-            place = (total.group, total.quarter_hour)
-            found[place] = found[place].plus(total) if place in found else total
+            async for source in _sources(connection, over, time, detail=grains is DETAIL_GRAINS):
+                query = questions.sums(source, columns, questions.TOTALS, equal)
+                for row in await connection.execute(query):
+                    total = questions.total(row, time)
+                    place = (total.group, total.quarter_hour)
+                    found[place] = found[place].plus(total) if place in found else total
         return list(found.values())
 
     async def spent(self, by: Collection[str], since: datetime, until: datetime) -> list[Spent]:
-        """What the charges admitted in [since, until), whole quarter hours, count as on budgets, by the dimensions of
-        scopes named, and by replica."""
+        """What the charges admitted in [since, until) count as on budgets, by the dimensions of scopes named, and by
+        replica; at the ends of the interval perhaps in several parts. Raises KeptAsSums."""
         columns = {name: column for name, column in _SCOPED.items() if name in by}
-        over = cover(since, until) if since > BEGINNING else None
-        assert over is None or not over.edges, "budgets' windows begin and end on quarter hours"
+        grains = _grains(by, Narrowing())
+        found: list[Spent] = []
         async with self._engine.connect() as connection:
-            rows = await connection.execute(rollups.spent(columns, over))
-        return [rollups.spent_of(tuple(row), columns) for row in rows]
+            async for source in _sources(connection, cover(since, until, grains), detail=grains is DETAIL_GRAINS):
+                query = questions.sums(source, columns.values(), questions.SPENT)
+                found += [questions.spent(row, columns) for row in await connection.execute(query)]
+        return found
 
     async def quantities(self, by: Sequence[str], narrowing: Narrowing) -> dict[tuple[str | None, ...], int]:
         """Sums of every unit by the named dimensions: (…values, unit) → quantity. By users they are those of the
         charges that are kept. Raises as `totals` does."""
         _known(by)
-        over = _cover(narrowing, None)
+        over = _cover(narrowing, GRAINS)
         found: dict[tuple[str | None, ...], int] = defaultdict(int)
         async with self._engine.connect() as connection:
-            if rollups.detailed(by, narrowing.equal):
+            if questions.detailed(by, narrowing.equal):
                 for place, quantity in await edges.quantities(connection, by, narrowing):
                     found[place] += quantity
                 return dict(found)
-            for row in await connection.execute(rollups.quantities(by, narrowing.equal, over)):
+            for row in await connection.execute(questions.quantities(by, over, narrowing.equal)):
                 found[tuple(row[:-1])] += int(row[-1])
-            for edge in over.edges if over else ():
+            for edge in over.edges:
                 part = Narrowing(*edge, narrowing.equal)
                 await edges.kept(connection, part)
                 for place, quantity in await edges.quantities(connection, by, part):
@@ -179,14 +180,16 @@ class Store:
     async def _page(
         self, narrowing: Narrowing, after: tuple[datetime, str] | None, rows: int, *, newest_first: bool
     ) -> list[dict[str, Any]]:
-        moment, ident = CHARGES.c.started_at, CHARGES.c.id
+        quarter, moment, ident = CHARGES.c.quarter_hour, CHARGES.c.started_at, CHARGES.c.id
         meant = conditions(narrowing)
         if after is not None:
             at, last = after
             further = moment < at if newest_first else moment > at
             beside = ident < last if newest_first else ident > last
             meant.append(further | ((moment == at) & beside))
-        order = (moment.desc(), ident.desc()) if newest_first else (moment, ident)
+            bound = int(at.timestamp()) // QUARTER_HOUR_SECONDS
+            meant.append(quarter <= bound if newest_first else quarter >= bound)
+        order = [column.desc() if newest_first else column for column in (quarter, moment, ident)]  # that of an index
         query = select(CHARGES).where(and_(True, *meant)).order_by(*order).limit(rows)
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
@@ -224,18 +227,29 @@ _POST_RECORDS = text(
 )
 
 
-def _cover(narrowing: Narrowing, time: int | None) -> Cover | None:
-    """The buckets of an interval, of one grain where they are asked for by time; None for all there is."""
-    if narrowing.since is None and narrowing.until is None:
-        return None
-    return cover(narrowing.since or BEGINNING, narrowing.until or END, (time,) if time else GRAINS)
+def _grains(by: Iterable[str], narrowing: Narrowing) -> tuple[int, ...]:
+    """The grains that a question's roll-ups are kept by."""
+    return DETAIL_GRAINS if questions.detailed(by, narrowing.equal) else GRAINS
 
 
-def _fine_enough(time: int, narrowing: Narrowing) -> int:
+def _cover(narrowing: Narrowing, grains: tuple[int, ...]) -> Cover:
+    return cover(narrowing.since or BEGINNING, narrowing.until or END, grains)
+
+
+def _fine_enough(time: int, narrowing: Narrowing, grains: tuple[int, ...]) -> int:
     """The largest grain up to `time` that the ends of the interval fall on, or a quarter hour."""
     ends = [int(end.timestamp()) for end in (narrowing.since, narrowing.until) if end is not None]
-    fitting = (grain for grain in GRAINS if grain <= time and not any(end % grain for end in ends))
+    fitting = (grain for grain in grains if grain <= time and not any(end % grain for end in ends))
     return next(fitting, QUARTER_HOUR_SECONDS)
+
+
+async def _sources(
+    connection: AsyncConnection, over: Cover, time: int | None = None, *, detail: bool
+) -> AsyncIterator[Source]:
+    """What an interval's sums are taken of."""
+    yield questions.rolled_up(over, detail=detail)
+    for edge in over.edges:
+        yield await edges.single(connection, Narrowing(*edge), time)
 
 
 def _known(by: Iterable[str]) -> None:

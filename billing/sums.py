@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,8 +18,10 @@ QUARTER_HOUR_SECONDS, HOUR_SECONDS, DAY_SECONDS = 900, 3600, 86400
 any local window."""
 
 GRAINS = (DAY_SECONDS, HOUR_SECONDS, QUARTER_HOUR_SECONDS)
+DETAIL_GRAINS = (DAY_SECONDS, QUARTER_HOUR_SECONDS)
+"""Of sums by users and tags, of which there may be as many as charges."""
 
-_FIRST_YEAR = 2020
+_YEARS = range(2020, 2100)
 """Nothing was metered before."""
 
 
@@ -153,17 +155,11 @@ def _ceiling(moment: datetime, step: timedelta) -> datetime:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache
 def grain_of(interval: str, zone: ZoneInfo) -> int:
     """The largest grain that the local hours, days or months of a zone are made of, in seconds."""
-    finest = _grain_of_zone(zone.key, date.today().year)  # noqa: DTZ011 - a year or so either way
-    return min(finest, HOUR_SECONDS) if interval == "hour" else finest
-
-
-@lru_cache
-def _grain_of_zone(name: str, this_year: int) -> int:
-    zone = ZoneInfo(name)
-    months = ((year, month) for year in range(_FIRST_YEAR, this_year + 2) for month in range(1, 13))
-    offsets = {datetime(*month, 1, tzinfo=zone).utcoffset() or timedelta(0) for month in months}
-    if offsets == {timedelta(0)}:
-        return DAY_SECONDS
-    return HOUR_SECONDS if all(not offset % timedelta(hours=1) for offset in offsets) else QUARTER_HOUR_SECONDS
+    months = (datetime(year, month, 1, tzinfo=zone) for year in _YEARS for month in range(1, 13))
+    offsets = {month.utcoffset() or timedelta(0) for month in months}
+    if any(offset % timedelta(hours=1) for offset in offsets):
+        return QUARTER_HOUR_SECONDS
+    return HOUR_SECONDS if interval == "hour" or offsets != {timedelta(0)} else DAY_SECONDS

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 import socket
 import time
@@ -21,7 +20,8 @@ from billing.databases import kind_of_url
 from billing.escrow import Member
 from billing.expectations import REMEMBERED_CHARGES, REMEMBERED_DAYS
 from billing.following import Follower
-from billing.journal import Journal
+from billing.journal import Journal, JournalUnwritable
+from billing.journals import Adoption, claim
 from billing.leasing import Leaser
 from billing.owners import Owners
 from billing.poster import TROUBLES, Poster
@@ -49,6 +49,9 @@ LEDGER_RETRY_SECONDS = 1.0
 CONNECTIONS_BACKLOG = 1024
 DATABASE_PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.05
+ADOPT_SECONDS = 30.0
+REPLICAS_CEILING = 64
+"""Replicas that share a port."""
 
 log = logging.getLogger("farebox")
 
@@ -70,13 +73,14 @@ class App:
         """Read the prices and open the journal. Raises JournalLocked, ValueError for a bad price file."""
         self.settings = settings
         self._clock = clock or system_clock()
-        self.replica = settings.replica or _replica_name(settings.listen)
         self.book = price_book(settings.prices)
-        self.journal = Journal(
-            settings.journal / _folder_name(self.replica),
-            sync=settings.journal_sync,
-            ceiling_bytes=settings.journal_bytes,
+        claimed = claim(
+            settings.journal,
+            settings.replica or _replica_name(settings.listen),
+            REPLICAS_CEILING if settings.reuse_port else 0,
+            lambda folder: Journal(folder, sync=settings.journal_sync, ceiling_bytes=settings.journal_bytes),
         )
+        self.replica, self.journal = claimed.replica, claimed.journal
         self.store = Store(settings.database)
         shared = kind_of_url(settings.database).shared
         self.balances = Balances(settings.timezone, leased=shared)
@@ -108,6 +112,9 @@ class App:
             self.replica, self.store, follower, self._proxy, self.authorisation, self.balances, self._clock,
             settings.hold_seconds, leaser,
         )  # fmt: skip
+        self._adoption = Adoption(
+            self.journal.folder, self.store, self.book, self._clock.now, follower.forget if shared else _nobody_to_tell
+        )
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)
         self.authorisation.refused.append(self._lookout.watch.refused)
@@ -120,7 +127,7 @@ class App:
         self._runners: list[web.BaseRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.listening = settings.listen
-        self.console_listening = settings.console
+        self.console_listening = Address(settings.console.host, _further(settings.console.port, claimed.number))
 
     async def start(self) -> None:
         """Settle what an earlier life left open, then serve. Raises OSError when an address is taken."""
@@ -151,10 +158,11 @@ class App:
         )
         self.listening = await self._listen(web.ServerRunner(server), self.settings.listen)
         self.console_listening = await self._listen(
-            web.AppRunner(console.application(), access_log=None), self.settings.console
+            web.AppRunner(console.application(), access_log=None), self.console_listening
         )
         beside = (
             self._keep_ledger(),
+            self._adopt(),
             self._steering.run(),
             self._lookout.run(lambda: self.balances.positions(self._clock.now()), lambda: self.directory),
         )
@@ -220,6 +228,16 @@ class App:
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
         await self._poster.run()
 
+    async def _adopt(self) -> None:
+        """Now and then take over what other replicas have left, for ever."""
+        while True:
+            if self.ledger_ready:
+                try:
+                    await self._adoption.step()
+                except (*TROUBLES, JournalUnwritable) as error:
+                    log.warning("what other replicas have left stays in their journals for now: %s", error)
+            await asyncio.sleep(ADOPT_SECONDS if self.ledger_ready else POLL_SECONDS)
+
     async def _resume_counters(self) -> None:
         earlier = Narrowing(until=self._booted_at, equal=(("replica", self.replica),))
         costs = [(total.group, total.cost_pico) for total in await self.store.totals(COST_LABELS, earlier)]
@@ -261,6 +279,7 @@ class App:
                 asyncio.timeout(DATABASE_PATIENCE_SECONDS),
                 self._steering.working,
                 self._lookout.at_rest(),
+                self._adoption.working,
                 self._leaser.working if self._leaser is not None else contextlib.nullcontext(),
                 self._poster.working,
             ):
@@ -279,14 +298,15 @@ class App:
     async def _listen(self, runner: web.BaseRunner, address: Address) -> Address:
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, address.host, address.port, backlog=CONNECTIONS_BACKLOG).start()
+        shared = self.settings.reuse_port or None
+        await web.TCPSite(runner, address.host, address.port, backlog=CONNECTIONS_BACKLOG, reuse_port=shared).start()
         return Address(address.host, runner.addresses[0][1])
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[App]:
-    """A replica that serves inside the block."""
-    app = App(settings, clock)
+async def running(settings: Settings, clock: Clock | None = None, app: App | None = None) -> AsyncIterator[App]:
+    """A replica that serves inside the block: this one, or a new one."""
+    app = app or App(settings, clock)
     try:
         await app.start()
         yield app
@@ -294,9 +314,14 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await app.stop()
 
 
+def _further(port: int, number: int) -> int:
+    """A port of its own for each of several; any free port stays that."""
+    return port and port + number
+
+
+async def _nobody_to_tell(_replica: str) -> None:
+    """Where budgets are not shared, a replica that has ended holds nothing back."""
+
+
 def _replica_name(listen: Address) -> str:
     return f"{socket.gethostname()}-{listen.port}"
-
-
-def _folder_name(replica: str) -> str:
-    return re.sub(r"[^\w.-]", "_", replica)

@@ -3,90 +3,23 @@
 Reading them is pure: `load` takes the file's text and the environment and returns values with their sources.
 """
 
-import contextlib
 import difflib
 import json
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from billing.money import pico_from_usd
 from proxy.addresses import Address as Address
 from proxy.addresses import apprise_urls, apprise_urls_by_team, listening, origin, web_address
 from proxy.addresses import is_loopback as is_loopback
+from proxy.values import count, database, flag, names, one_of, routes, seconds, size, usd, without_password, zone
 
 
 class SettingsError(ValueError):
     """A setting that Farebox cannot start with; its text is one clear line."""
-
-
-def _flag(text: str) -> bool:
-    try:
-        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _zone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of the zone files
-        raise ValueError("must be a time zone such as UTC or Europe/Paris") from None
-
-
-def _database(text: str) -> str:
-    if not re.fullmatch(r"sqlite:///.+|postgres(ql)?://[^/]+/[^/?]+(\?.*)?", text):
-        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-    return text
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for part in text.split(",") if (name := part.strip()))
-
-
-def _routes(text: str) -> tuple[str, ...]:
-    if strange := [route for route in _names(text) if not route.startswith("/v1/")]:
-        raise ValueError(f"{strange[0]!r} must be a path such as /v1/realtime/calls")
-    return _names(text)
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (seconds := float(text)) < float("inf"):
-            return seconds
-    raise ValueError("must be a number of seconds")
-
-
-def _usd(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if (pico := pico_from_usd(text)) >= 0:
-            return pico
-    raise ValueError("must be an amount in US dollars such as 0.05")
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise ValueError("must be a whole number")
-    return int(text)
-
-
-def _bytes(text: str) -> int:
-    if not (match := re.fullmatch(r"(\d{1,18}) ?([KMGT]i)?B?", text, re.ASCII)):
-        raise ValueError("must be a number of bytes such as 512MiB or 4GiB")
-    return int(match[1]) << 10 * ("", "Ki", "Mi", "Gi", "Ti").index(match[2] or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,57 +49,64 @@ TABLE: tuple[Setting, ...] = (
         "FAREBOX_ADMIN_TOKEN", str, None,
         "bearer token of the API and the page; needed when the console is not on loopback", secret=True,
     ),
-    Setting("FAREBOX_DATABASE", _database, "sqlite:///farebox.db", "the ledger"),
+    Setting(
+        "FAREBOX_DATABASE", database, "sqlite:///farebox.db",
+        "the ledger, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`",
+    ),
     Setting("FAREBOX_JOURNAL", Path, "./farebox-journal", "folder of the local journals"),
     Setting(
-        "FAREBOX_JOURNAL_SYNC", _one_of("process", "power"), "process",
+        "FAREBOX_JOURNAL_SYNC", one_of("process", "power"), "process",
         "what a recorded call survives: the death of the process, or also the loss of power (a disk's sync per commit)",
     ),
     Setting(
-        "FAREBOX_JOURNAL_BYTES", _bytes, "4GiB",
+        "FAREBOX_JOURNAL_BYTES", size, "4GiB",
         "how large the journal may grow while the database is away: beyond it new calls get 503",
+    ),
+    Setting(
+        "FAREBOX_REUSE_PORT", flag, "false",
+        "share the apps' port with other processes of this host: each has a number, its console's port is so far on",
     ),
     Setting("FAREBOX_REPLICA", str, None, "this replica's name; default: host name and port"),
     Setting(
-        "FAREBOX_ON_DISCONNECT", _one_of("drain", "cancel"), "drain",
+        "FAREBOX_ON_DISCONNECT", one_of("drain", "cancel"), "drain",
         "a client that leaves mid-answer: drain the upstream for its own usage, or cancel it and estimate",
     ),
-    Setting("FAREBOX_DRAIN_SECONDS", _seconds, "600", "how long an answer whose client left is read on at most"),
-    Setting("FAREBOX_SHUTDOWN_SECONDS", _seconds, "30", "how long open calls may go on after SIGTERM"),
+    Setting("FAREBOX_DRAIN_SECONDS", seconds, "600", "how long an answer whose client left is read on at most"),
+    Setting("FAREBOX_SHUTDOWN_SECONDS", seconds, "30", "how long open calls may go on after SIGTERM"),
     Setting("FAREBOX_PRICES", Path, None, "TOML of your own prices: overrides, discounts, own models; dated"),
-    Setting("FAREBOX_TIMEZONE", _zone, "UTC", "zone of budget windows and reports"),
-    Setting("FAREBOX_REQUIRE_KEYS", _flag, "false", "refuse keys that Farebox did not issue"),
+    Setting("FAREBOX_TIMEZONE", zone, "UTC", "zone of budget windows and reports"),
+    Setting("FAREBOX_REQUIRE_KEYS", flag, "false", "refuse keys that Farebox did not issue"),
     Setting(
-        "FAREBOX_UNKNOWN_ROUTES", _one_of("pass", "refuse"), "pass",
+        "FAREBOX_UNKNOWN_ROUTES", one_of("pass", "refuse"), "pass",
         "a /v1 route that no table knows: pass it (cost unknown, counted) or refuse it",
     ),
     Setting(
-        "FAREBOX_ALLOW_ROUTES", _routes, "",
+        "FAREBOX_ALLOW_ROUTES", routes, "",
         "routes refused for keys that Farebox issues and yet allowed, with all below them; comma-separated paths",
     ),
     Setting(
-        "FAREBOX_ISOLATE", _flag, "false",
+        "FAREBOX_ISOLATE", flag, "false",
         "keep teams apart: 404 for objects (files, batches, responses, …) that another team made, lists without them",
     ),
-    Setting("FAREBOX_HOLD_WAIT", _seconds, "2", "seconds a call waits when only other calls' holds stand in its way"),
+    Setting("FAREBOX_HOLD_WAIT", seconds, "2", "seconds a call waits when only other calls' holds stand in its way"),
     Setting(
-        "FAREBOX_UNCAPPED", _one_of("expected", "strict"), "expected",
+        "FAREBOX_UNCAPPED", one_of("expected", "strict"), "expected",
         "what is held for a call that sets no output cap: what such calls cost (expected) or the model's most (strict)",
     ),
     Setting(
-        "FAREBOX_EXPECTED_USD", _usd, "0.05", "what such a call is expected to cost until enough of them are known"
+        "FAREBOX_EXPECTED_USD", usd, "0.05", "what such a call is expected to cost until enough of them are known"
     ),
     Setting(
-        "FAREBOX_OVERRUN", _one_of("finish", "cut"), "finish",
+        "FAREBOX_OVERRUN", one_of("finish", "cut"), "finish",
         "a stream that outgrows its hold on a spent hard budget: let it finish, or cut it off with an error",
     ),
-    Setting("FAREBOX_HOLD_SECONDS", _seconds, "86400", "after so long a hold expires, whatever became of its call"),
+    Setting("FAREBOX_HOLD_SECONDS", seconds, "86400", "after so long a hold expires, whatever became of its call"),
     Setting(
-        "FAREBOX_SET_CAP", _flag, "false",
+        "FAREBOX_SET_CAP", flag, "false",
         "give a call that sets no output cap the one its hard budgets afford, told in x-farebox-output-cap",
     ),
     Setting(
-        "FAREBOX_DATABASE_AWAY", _one_of("refuse", "continue"), "refuse",
+        "FAREBOX_DATABASE_AWAY", one_of("refuse", "continue"), "refuse",
         "calls while the budgets in force cannot be read: refuse them (503), or continue",
     ),
     Setting("FAREBOX_ALERTS", apprise_urls, "", "where alerts go: Apprise URLs, comma-separated", secret=True),
@@ -179,8 +119,8 @@ TABLE: tuple[Setting, ...] = (
         table=True,
     ),
     Setting("FAREBOX_ALERTMANAGER", web_address, None, "address of an Alertmanager that alerts go to"),
-    Setting("FAREBOX_METADATA_TAGS", _names, "", "names of the body's `metadata` that become tags, comma-separated"),
-    Setting("FAREBOX_LABEL_VALUES", _count, "200", "distinct values of a metric label that a client can invent"),
+    Setting("FAREBOX_METADATA_TAGS", names, "", "names of the body's `metadata` that become tags, comma-separated"),
+    Setting("FAREBOX_LABEL_VALUES", count, "200", "distinct values of a metric label that a client can invent"),
 )  # fmt: skip
 
 CONFIG_VARIABLE = "FAREBOX_CONFIG"
@@ -199,6 +139,7 @@ class Settings:
     journal: Path
     journal_sync: str
     journal_bytes: int
+    reuse_port: bool
     replica: str | None
     on_disconnect: str
     drain_seconds: float
@@ -310,7 +251,11 @@ def shown(settings: Settings) -> list[tuple[Setting, str, str]]:
     return [
         (
             s,
-            "–" if (text := settings.texts[s.variable]) is None else "***" if s.secret and text != s.default else text,
+            "–"
+            if (text := settings.texts[s.variable]) is None
+            else "***"
+            if s.secret and text != s.default
+            else without_password(text),
             settings.sources[s.variable],
         )
         for s in TABLE

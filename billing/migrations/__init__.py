@@ -20,7 +20,7 @@ SPINE, BUDGETS = "0001", "0002"
 """The schemas of ledgers that were made before they carried a version."""
 
 
-class SchemaTooNew(Exception):
+class SchemaTooNew(ValueError):
     """The database was made by a later version of Farebox."""
 
 

@@ -8,7 +8,7 @@ from billing import reports
 from billing.store import DIMENSIONS, Narrowing, Store, fold
 from billing.sums import grain_of
 from billing.windows import INTERVALS, moment
-from proxy.cli import alerts, budgets, finetune, keys, limits, pricing, quoting, serving
+from proxy.cli import alerts, budgets, finetune, keys, limits, pricing, quoting, replicas, serving
 from proxy.cli.listing import Format, show, stream
 from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, settings
 from proxy.settings import Settings, shown
@@ -29,6 +29,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(limits.app, name="limits")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(replicas.app, name="replicas")
 app.add_typer(finetune.app, name="finetune")
 app.command()(quoting.quote)
 
@@ -46,6 +47,9 @@ def serve(
         str | None, typer.Option("--prices", metavar="FILE", help="your own prices (FAREBOX_PRICES)")
     ] = None,
     replica: Annotated[str | None, typer.Option(metavar="NAME", help="this replica's name (FAREBOX_REPLICA)")] = None,
+    reuse_port: Annotated[
+        bool, typer.Option("--reuse-port", help="share the apps' port with other processes (FAREBOX_REUSE_PORT)")
+    ] = False,
     alert: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="an Apprise URL that alerts go to (FAREBOX_ALERTS)")
     ] = None,
@@ -59,6 +63,7 @@ def serve(
         journal=journal,
         prices=price_file,
         replica=replica,
+        reuse_port="true" if reuse_port else None,
         alerts=",".join(alert) if alert else None,
     )
     raise typer.Exit(serving.serve(chosen))

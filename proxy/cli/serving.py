@@ -20,6 +20,9 @@ from proxy.app import App, running
 from proxy.settings import Address, Settings
 from proxy.simulator.server import Running
 from proxy.simulator.server import serve as serve_simulator
+from proxy.values import without_password
+
+LOCK_PATIENCE_SECONDS, LOCK_RETRY_SECONDS = 3.0, 0.2
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -54,11 +57,24 @@ def simulate(listen: str, seed: int, faults: tuple[str, ...]) -> int:
 
 async def _serve(settings: Settings) -> None:
     stop = _stop_signal()
-    async with running(settings) as app:
+    async with running(settings, app=await _claimed(settings)) as app:
         _tune()
         _greet(app, settings)
         await stop.wait()
         out.print("Stopping: no new calls, open ones may finish. A second signal ends at once.")
+
+
+async def _claimed(settings: Settings) -> App:
+    """A replica with its journal; another may be adopting that just now. Raises JournalLocked."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            return App(settings)
+        except JournalLocked:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(LOCK_RETRY_SECONDS)
 
 
 async def _demo(settings: Settings, seed: int, *, stay: bool) -> None:
@@ -82,7 +98,8 @@ async def _demo(settings: Settings, seed: int, *, stay: bool) -> None:
 
 
 def _greet(app: App, settings: Settings) -> None:
-    out.print(f"[bold]Farebox[/] relays to {settings.upstream} and keeps its ledger in {escape(settings.database)}")
+    ledger = escape(without_password(settings.database))
+    out.print(f"[bold]Farebox[/] relays to {settings.upstream} and keeps its ledger in {ledger}")
     out.print(f"  Point an app at it:  [bold]OPENAI_BASE_URL=http://{_reachable(app.listening)}/v1[/]")
     out.print(f"  Look at the money:   [bold]http://{_reachable(app.console_listening)}/[/]  or  farebox report")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -10,9 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from billing.migrations import SchemaTooNew
 from billing.store import Store
 from proxy.cli.listing import Format
 from proxy.settings import Settings, SettingsError, load
+from proxy.values import without_password
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json lines, or csv")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="from this date or time on")]
@@ -48,10 +51,13 @@ def ask_ledger(chosen: Settings, question: Callable[[Store], Awaitable[None]]) -
 
     try:
         asyncio.run(asked())
-    except DBAPIError as error:
-        fail(f"the ledger {chosen.database} cannot be read: {error.orig}", 1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the listing has seen enough
+    except SchemaTooNew as error:
+        fail(str(error), 1)
+    except (DBAPIError, ConnectionError, socket.gaierror, TimeoutError) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        fail(f"the ledger {without_password(chosen.database)} cannot be read: {said}", 1)
 
 
 async def _threads_ended() -> None:

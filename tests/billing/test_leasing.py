@@ -45,7 +45,10 @@ class Desk:
         self.balances = Balances(ZoneInfo("UTC"), leased=True)
         self.balances.put([Budget("b", LIMIT, "total")], {"b": [Fold(BEGINNING, END)]}, 1)
         self.changes = 0
-        self.leaser = Leaser(self.line, self.balances, Member(name, name), lambda: 1, lambda: self.clock(), self.count)
+        self.leaser = Leaser(self.line, self.balances, Member(name, name), lambda: 1, self.time, self.count)
+
+    def time(self) -> float:
+        return self.clock()
 
     def count(self) -> None:
         self.changes += 1

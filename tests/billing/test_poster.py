@@ -308,6 +308,27 @@ def test_a_charge_that_is_in_the_ledger_already_is_not_set_aside(journal: Journa
     assert (journal.pending(), journal.aside) == (0, 0)
 
 
+def test_no_kind_of_database_is_blamed_for_what_no_column_holds(database: str, journal: Journal) -> None:
+    odd = {
+        "a cost": huge("a cost"),
+        "a hold": replace(charged("a hold"), call=replace(call("a hold"), held_pico=2**80)),
+        "a status": replace(charged("a status"), outcome=replace(charged("a status").outcome, status=2**70)),
+    }
+    for ident, charge in odd.items():
+        journal.close(charge)
+        journal.close(charged(f"beside {ident}"))
+
+    async def work() -> None:
+        store = Store(database)
+        await store.create()
+        assert await Poster(journal, store).drain() == len(odd)
+        assert all([await store.charge(f"beside {ident}") for ident in odd])
+        await store.close()
+
+    asyncio.run(work())
+    assert (journal.aside, journal.pending()) == (len(odd), 0)
+
+
 class FromPostgres(Exception):
     """An error as asyncpg's are: with an SQLSTATE."""
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from billing.sums import (
     DAY_SECONDS,
+    DETAIL_GRAINS,
     GRAINS,
     HOUR_SECONDS,
     QUARTER_HOUR_SECONDS,
@@ -18,7 +19,8 @@ from billing.sums import (
     cover,
     fold,
     grain_of,
-)  # fmt: skip
+)
+from billing.windows import BEGINNING, END, interval_label, window
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 DAY = int(MIDNIGHT.timestamp()) // DAY_SECONDS
@@ -66,7 +68,9 @@ moments = st.integers(0, 90 * 86_400 * 10).map(lambda tenths: MIDNIGHT + timedel
 lengths = st.one_of(st.timedeltas(timedelta(0), timedelta(minutes=40)), st.timedeltas(timedelta(0), timedelta(days=40)))
 
 
-@given(moments, lengths, st.sampled_from([GRAINS, (DAY_SECONDS,), (HOUR_SECONDS,), (QUARTER_HOUR_SECONDS,)]))
+@given(
+    moments, lengths, st.sampled_from([GRAINS, DETAIL_GRAINS, (DAY_SECONDS,), (HOUR_SECONDS,), (QUARTER_HOUR_SECONDS,)])
+)
 def test_the_parts_are_the_interval(since: datetime, length: timedelta, grains: tuple[int, ...]) -> None:
     found = cover(since, since + length, grains)
     moment = since
@@ -98,6 +102,29 @@ def test_the_parts_are_the_interval(since: datetime, length: timedelta, grains: 
 )
 def test_a_zones_hours_and_days_are_made_of(interval: str, zone: str, grain: int) -> None:
     assert grain_of(interval, ZoneInfo(zone)) == grain
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("interval", ["hour", "day", "month"])
+def test_no_bucket_lies_in_two_local_intervals(name: str, interval: str) -> None:
+    zone = ZoneInfo(name)
+    grain = timedelta(seconds=grain_of(interval, zone))
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    while moment < datetime(2027, 1, 1, tzinfo=UTC):
+        last = moment + grain - timedelta(microseconds=1)
+        assert interval_label(moment, interval, zone) == interval_label(last, interval, zone)
+        moment += max(grain, timedelta(hours=5, minutes=15)) // grain * grain
+
+
+@pytest.mark.parametrize("name", ["day", "week", "month"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def test_windows_of_budgets_have_no_edges(name: str, zone: str) -> None:
+    assert cover(*window(name, MIDNIGHT, ZoneInfo(zone))).edges == ()
+
+
+def test_all_time_is_one_stretch_of_days() -> None:
+    found = cover(BEGINNING, END)
+    assert ([each.grain for each in found.stretches], found.edges) == ([DAY_SECONDS], ())
 
 
 def test_totals_add_up_under_the_first_ones_group() -> None:

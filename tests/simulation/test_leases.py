@@ -3,7 +3,7 @@ together they never spend more than the limit, and what is left can be spent by 
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 from simulation.leases import World
@@ -18,62 +18,75 @@ STEPS = 250
 LIMIT = 10_000
 
 
-async def lived(seed: int, folder: Path) -> World:
-    world = World(seed, folder, replicas=2 + seed % 3)
-    luck = world.luck
-    await world.begin()
+class Schedule:
+    """What happens in one world, by luck."""
 
-    def one(among: list[str]) -> str | None:
-        return luck.choice(among) if among else None
+    def __init__(self, world: World) -> None:
+        self._world, self._luck = world, world.luck
 
-    async def ask() -> None:
-        name = one(sorted(world.lives))
+    def _one(self, among: Iterable[str]) -> str | None:
+        return self._luck.choice(found) if (found := sorted(among)) else None
+
+    def _dead(self) -> set[str]:
+        return set(self._world.names) - set(self._world.lives)
+
+    async def ask(self) -> None:
+        world, luck = self._world, self._luck
         near = max(world.limit - world.total(), 1)
-        if name and (world.revision or luck.random() < 0.3):
+        if (name := self._one(world.lives)) and (world.revision or luck.random() < 0.3):
             world.call(name, luck.choice((luck.randrange(1, 400), luck.randrange(1, 40), min(near, 400))))
 
-    async def end() -> None:
-        if name := one(sorted(name for name, life in world.lives.items() if life.open)):
-            world.end(name)
+    async def end(self) -> None:
+        if name := self._one(name for name, life in self._world.lives.items() if life.open):
+            self._world.end(name)
 
-    async def exchange() -> None:
-        if name := one(sorted(world.lives)):
-            await world.follow(name)
-            await world.step(name)
+    async def exchange(self) -> None:
+        if name := self._one(self._world.lives):
+            await self._world.follow(name)
+            await self._world.step(name)
 
-    async def die() -> None:
+    async def die(self) -> None:
         # one that dies or is cut off before it knows of a new budget has spent what nobody can know until it is back
-        if name := one(world.aware()):
-            world.die(name)
+        if name := self._one(self._world.aware()):
+            self._world.die(name)
 
-    async def start() -> None:
-        if name := one(sorted(set(world.names) - set(world.lives))):
-            world.start(name)
-            world.seen("started")
+    async def start(self) -> None:
+        if name := self._one(self._dead()):
+            self._world.start(name)
+            self._world.seen("started")
 
-    async def cut() -> None:
-        if name := one(world.aware()):
-            world.lives[name].line.cut ^= True
+    async def cut(self) -> None:
+        if name := self._one(self._world.aware()):
+            self._world.lives[name].line.cut ^= True
 
-    async def wait() -> None:
-        if len(world.aware()) == len(world.lives):
-            world.pass_time(luck.choice((0.1, 1.0, LEASE_SECONDS / 3, LEASE_SECONDS + 1)))
+    async def wait(self) -> None:
+        if len(self._world.aware()) == len(self._world.lives):
+            self._world.pass_time(self._luck.choice((0.1, 1.0, LEASE_SECONDS / 3, LEASE_SECONDS + 1)))
 
-    async def change() -> None:
-        if world.revision:
-            await world.operator(luck.choice((LIMIT // 2, LIMIT, LIMIT, LIMIT * 2)))
+    async def arrive(self) -> None:
+        await self._world.deliver()
 
-    async def give_up() -> None:
-        if name := one(sorted(set(world.names) - set(world.lives))):
-            await wait()
-            await world.forget(name)
-            world.seen("forgotten")
+    async def change(self) -> None:
+        if self._world.revision:
+            await self._world.operator(self._luck.choice((LIMIT // 2, LIMIT, LIMIT, LIMIT * 2)))
 
-    happenings: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
-        (50, ask), (30, end), (40, exchange), (1, die), (3, start), (2, cut), (3, wait), (8, world.deliver), (0.5, change),
-        (0.3, give_up),
-    )  # fmt: skip
-    weights = [weight for weight, _ in happenings]
+    async def give_up(self) -> None:
+        if name := self._one(self._dead()):
+            await self.wait()
+            await self._world.forget(name)
+            self._world.seen("forgotten")
+
+
+WEIGHTS = {
+    Schedule.ask: 50, Schedule.end: 30, Schedule.exchange: 40, Schedule.die: 1, Schedule.start: 3, Schedule.cut: 2,
+    Schedule.wait: 3, Schedule.arrive: 8, Schedule.change: 0.5, Schedule.give_up: 0.3,
+}  # fmt: skip
+
+
+async def lived(seed: int, folder: Path) -> World:
+    world = World(seed, folder, replicas=2 + seed % 3)
+    luck, schedule = world.luck, Schedule(world)
+    await world.begin()
     if luck.random() < 0.5:
         world.die(world.names[-1])  # its journal comes back when there is a budget already
         world.spent[world.names[-1]] = luck.randrange(500)
@@ -81,8 +94,8 @@ async def lived(seed: int, folder: Path) -> World:
     for step in range(STEPS):
         if step == defined:  # what was spent without a budget counts on it
             await world.operator(world.total() + luck.choice((500, 2000, LIMIT)))
-        _, happen = luck.choices(happenings, weights)[0]
-        await happen()
+        (happen,) = luck.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        await happen(schedule)
         await world.check()
     await at_peace(world)
     await world.close()

@@ -8,7 +8,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from billing.databases import kind_of
 from billing.rollups import statements
-from billing.tables import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -16,6 +15,7 @@ down_revision = "0002"
 _DOCUMENT = sa.JSON().with_variant(JSONB(), "postgresql")
 _MOMENT = sa.DateTime(timezone=True)
 PAGE_ROWS = 1000
+_KEYED = {"sqlite_with_rowid": False}
 _WORDS = ("team", "project", "key", "user", "organization", "model", "base_model", "requested_model")
 _SUMS = (
     "requests", "cost_micro", "cost_rest_pico", "counted_micro", "counted_rest_pico", "unsure_micro",
@@ -28,7 +28,6 @@ def upgrade() -> None:
     op.create_table(
         "rollup_groups",
         sa.Column("id", sa.String(), primary_key=True),
-        sa.Column("detail", sa.Boolean(), nullable=False),
         *(sa.Column(name, sa.String()) for name in _WORDS),
         sa.Column("operation", sa.String(), nullable=False),
         sa.Column("service_tier", sa.String()),
@@ -37,13 +36,16 @@ def upgrade() -> None:
         sa.Column("reason", sa.String()),
         sa.Column("replica", sa.String(), nullable=False),
         sa.Column("tags", _DOCUMENT),
+        **_KEYED,
     )
     op.create_table(
         "rollups",
+        sa.Column("detail", sa.Boolean(), primary_key=True),
         sa.Column("grain", sa.Integer(), primary_key=True),
         sa.Column("bucket", sa.BigInteger(), primary_key=True),
         sa.Column("group_id", sa.String(), primary_key=True),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
+        **_KEYED,
     )
     op.create_table(
         "rollup_units",
@@ -52,6 +54,7 @@ def upgrade() -> None:
         sa.Column("group_id", sa.String(), primary_key=True),
         sa.Column("unit", sa.String(), primary_key=True),
         sa.Column("quantity", sa.BigInteger(), nullable=False),
+        **_KEYED,
     )
     op.create_table(
         "members",
@@ -78,12 +81,12 @@ def upgrade() -> None:
 def _count(connection: sa.Connection) -> None:
     """Every charge that is there, in roll-ups. When roll-ups change, this moves to the step that changes them."""
     others = ("operation", "service_tier", "status", "basis", "reason", "replica", "cost_pico", "held_pico")
-    tokens = ("input_tokens", "cached_tokens", "output_tokens")
+    tokens = ("quarter_hour", "input_tokens", "cached_tokens", "output_tokens")
     columns: tuple[sa.ColumnClause[Any], ...] = (
-        sa.column("started_at", UtcDateTime()), sa.column("tags", _DOCUMENT), sa.column("usage", _DOCUMENT),
+        sa.column("tags", _DOCUMENT), sa.column("usage", _DOCUMENT),
     )  # fmt: skip
     charges = sa.table("charges", *columns, *map(sa.column, (*_WORDS, *others, *tokens)))
     rows = connection.execute(sa.select(charges), execution_options={"yield_per": PAGE_ROWS}).mappings()
     for page in rows.partitions(PAGE_ROWS):
-        for statement in statements(kind_of(connection), [dict(row) for row in page]):
-            connection.execute(statement)
+        for statement, values in statements(kind_of(connection), page):
+            connection.execute(statement, values)

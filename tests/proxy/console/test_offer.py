@@ -67,7 +67,8 @@ def test_no_two_parts_offer_the_same(parts: list[Routed]) -> None:
 
 
 @pytest.mark.parametrize(
-    "promised", ["spend", "charges", "keys", "budgets", "limits", "alerts", "quote", "charges/{id}", "finetune/estimate"]
+    "promised",
+    ["spend", "charges", "keys", "budgets", "limits", "alerts", "quote", "charges/{id}", "finetune/estimate"],
 )
 def test_what_is_promised_is_offered(promised: str) -> None:
     assert f"/api/v1/{promised}" in PATHS
