@@ -1,8 +1,10 @@
 """A real PostgreSQL, from a wheel: one server for the whole run, a fresh database for each test that asks for one."""
 
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -54,9 +56,30 @@ class Server:
         self.process = _started(self.folder, self.port)
         _wait_until_it_answers(self)
 
+    def pause(self) -> None:
+        """It keeps its connections and says nothing."""
+        for process in self._processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After a pause."""
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """The server's own, and those that serve connections."""
+        own = self.process.pid
+        if self.process.poll() is not None:
+            return []
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [own, *map(int, children)]
+
     def stop(self) -> None:
         """End it at once, as a failing machine does."""
-        self.process.kill()
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.process.wait()
 
 
@@ -94,9 +117,9 @@ def _wait_until_it_answers(server: Server) -> None:
             return
 
 
-def begin(within: Path | None = None) -> Server:
+def begin() -> Server:
     """A server with nothing in it. It is its caller's to `stop`."""
-    above = Path(tempfile.mkdtemp(prefix="farebox-postgres-", dir=within))
+    above = Path(tempfile.mkdtemp(prefix="farebox-postgres-"))
     folder = above / "data"
     folder.mkdir()
     if os.geteuid() == 0:
