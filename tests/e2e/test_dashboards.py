@@ -119,7 +119,7 @@ async def process(*command: object, **environment: str) -> AsyncIterator[None]:
     """A program beside the scene, ended with it."""
     child = await asyncio.create_subprocess_exec(
         *map(str, command),
-        env=os.environ | environment,
+        env={name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")} | environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
