@@ -62,11 +62,12 @@ def claim(journals: Path, replica: str, sharing: int, open_journal: Callable[[Pa
 
 class Adoption:
     """Settles and posts what other replicas have left in their journals, once nobody keeps those any more. `own` is the
-    folder that is kept here; `adopted` is called with the replica's name before its journal is let go."""
+    folder that is kept here; `adopted` is called with the replica's name before its journal is let go, where replicas
+    share budgets."""
 
     def __init__(
         self, own: Path, store: Store, book: PriceBook, now: Callable[[], datetime],
-        adopted: Callable[[str], Awaitable[None]],
+        adopted: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         self._own, self._store, self._book, self._now, self._adopted = own, store, book, now, adopted
         self._empty: dict[Path, int] = {}
@@ -99,7 +100,8 @@ class Adoption:
         interrupted = cashier.settle_interrupted(self._now())
         await Poster(journal, self._store).drain()
         name = replica_of(journal.folder)
-        await self._adopted(name)
+        if self._adopted:
+            await self._adopted(name)
         log.warning(
             "the journal of %s, which has ended, was adopted: %d charges posted, %d calls that were in flight charged "
             "as unknown", name, waiting, interrupted,

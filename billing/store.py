@@ -7,10 +7,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, and_, select, text
+from sqlalchemy import Table, and_, delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing import edges, migrations, questions, rollups
@@ -71,14 +72,28 @@ class Store:
         already stays as it is: posting twice changes nothing, and an object belongs to who made it first."""
         if not charges:
             return
-        rows = [row_of(charge) for charge in charges]
+        rows = sorted(map(row_of, charges), key=itemgetter("id"))  # in one order always: nobody waits in a circle
         await self._partitions.make(row["started_at"] for row in rows)
         async with writing(self._engine) as connection:
             new = await add_charges(connection, rows)
             await rollups.count(connection, new)
-            if made := [values for charge in charges for values in objects_of(charge)]:
+            if made := sorted((values for charge in charges for values in objects_of(charge)), key=itemgetter("id")):
                 insert = kind_of(connection).insert(OBJECTS)
                 await connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]), made)
+
+    async def drop(self, before: datetime) -> str:
+        """Drop single charges admitted before a moment, whose sums stay: by whole months where they are partitions,
+        else by whole quarter hours. What they were, in words; empty if there were none."""
+        if kind_of(self._engine) is POSTGRESQL:
+            return ", ".join(await self._partitions.drop(before))
+        quarter, dropped = int(before.timestamp()) // QUARTER_HOUR_SECONDS, 0
+        old = select(CHARGES.c.id).where(CHARGES.c.quarter_hour < quarter).limit(PAGE_ROWS)
+        while True:  # a page at a time: the poster writes in between
+            async with writing(self._engine) as connection:
+                gone = (await connection.execute(delete(CHARGES).where(CHARGES.c.id.in_(old)))).rowcount
+            dropped += gone
+            if gone < PAGE_ROWS:
+                return f"{dropped} charges" if dropped else ""
 
     async def objects(self, idents: Collection[str]) -> list[tuple[str, str | None, str | None, str | None]]:
         """Of the upstream's objects of these ids, those that are known: id, within, team, key."""

@@ -6,7 +6,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from itertools import count
@@ -27,6 +27,7 @@ from billing.owners import Owners
 from billing.poster import TROUBLES, Poster
 from billing.price_sources import price_book
 from billing.registry import Directory
+from billing.retention import Retention
 from billing.store import Narrowing, Store
 from billing.vocabularies import preload
 from billing.windows import window
@@ -50,6 +51,7 @@ CONNECTIONS_BACKLOG = 1024
 DATABASE_PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 ADOPT_SECONDS = 30.0
+RETENTION_SECONDS = 3600.0
 REPLICAS_CEILING = 64
 """Replicas that share a port."""
 
@@ -113,8 +115,9 @@ class App:
             settings.hold_seconds, leaser,
         )  # fmt: skip
         self._adoption = Adoption(
-            self.journal.folder, self.store, self.book, self._clock.now, follower.forget if shared else _nobody_to_tell
+            self.journal.folder, self.store, self.book, self._clock.now, follower.forget if shared else None
         )
+        self._retention = Retention(self.store, settings.retain_days, self._clock.now)
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)
         self.authorisation.refused.append(self._lookout.watch.refused)
@@ -162,7 +165,8 @@ class App:
         )
         beside = (
             self._keep_ledger(),
-            self._adopt(),
+            self._now_and_then(ADOPT_SECONDS, self._adoption.step, "what other replicas left stays in their journals"),
+            self._now_and_then(RETENTION_SECONDS, self._retention.step, "old charges are not dropped"),
             self._steering.run(),
             self._lookout.run(lambda: self.balances.positions(self._clock.now()), lambda: self.directory),
         )
@@ -228,15 +232,15 @@ class App:
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
         await self._poster.run()
 
-    async def _adopt(self) -> None:
-        """Now and then take over what other replicas have left, for ever."""
+    async def _now_and_then(self, seconds: float, step: Callable[[], Awaitable[object]], undone: str) -> None:
+        """What the ledger needs again and again, for ever."""
         while True:
             if self.ledger_ready:
                 try:
-                    await self._adoption.step()
+                    await step()
                 except (*TROUBLES, JournalUnwritable) as error:
-                    log.warning("what other replicas have left stays in their journals for now: %s", error)
-            await asyncio.sleep(ADOPT_SECONDS if self.ledger_ready else POLL_SECONDS)
+                    log.warning("%s for now: %s", undone, error)
+            await asyncio.sleep(seconds if self.ledger_ready else POLL_SECONDS)
 
     async def _resume_counters(self) -> None:
         earlier = Narrowing(until=self._booted_at, equal=(("replica", self.replica),))
@@ -280,6 +284,7 @@ class App:
                 self._steering.working,
                 self._lookout.at_rest(),
                 self._adoption.working,
+                self._retention.working,
                 self._leaser.working if self._leaser is not None else contextlib.nullcontext(),
                 self._poster.working,
             ):
@@ -317,10 +322,6 @@ async def running(settings: Settings, clock: Clock | None = None, app: App | Non
 def _further(port: int, number: int) -> int:
     """A port of its own for each of several; any free port stays that."""
     return port and port + number
-
-
-async def _nobody_to_tell(_replica: str) -> None:
-    """Where budgets are not shared, a replica that has ended holds nothing back."""
 
 
 def _replica_name(listen: Address) -> str:

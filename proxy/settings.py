@@ -15,7 +15,20 @@ from zoneinfo import ZoneInfo
 from proxy.addresses import Address as Address
 from proxy.addresses import apprise_urls, apprise_urls_by_team, listening, origin, web_address
 from proxy.addresses import is_loopback as is_loopback
-from proxy.values import count, database, flag, names, one_of, routes, seconds, size, usd, without_password, zone
+from proxy.values import (
+    count,
+    database,
+    flag,
+    names,
+    one_of,
+    retention,
+    routes,
+    seconds,
+    size,
+    usd,
+    without_password,
+    zone,
+)
 
 
 class SettingsError(ValueError):
@@ -52,6 +65,10 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "FAREBOX_DATABASE", database, "sqlite:///farebox.db",
         "the ledger, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`",
+    ),
+    Setting(
+        "FAREBOX_RETAIN_DAYS", retention, "0",
+        "drop single charges after so many days (in PostgreSQL by whole months); their sums are kept. 0: never",
     ),
     Setting("FAREBOX_JOURNAL", Path, "./farebox-journal", "folder of the local journals"),
     Setting(
@@ -136,6 +153,7 @@ class Settings:
     console: Address
     admin_token: str | None
     database: str
+    retain_days: int
     journal: Path
     journal_sync: str
     journal_bytes: int

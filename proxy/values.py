@@ -77,6 +77,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def retention(text: str) -> int:
+    """Days for which single charges are kept; 0 keeps all."""
+    if (days := count(text)) and days < RETENTION_DAYS_LEAST:
+        raise ValueError(f"must be 0, which keeps all, or {RETENTION_DAYS_LEAST} days or more")
+    return days
+
+
+RETENTION_DAYS_LEAST = 62
+"""The month before this one can always be looked at, call by call."""
+
+
 def size(text: str) -> int:
     """A number of bytes, with a unit or without."""
     if not (match := re.fullmatch(r"(\d{1,18}) ?([KMGT]i)?B?", text, re.ASCII)):

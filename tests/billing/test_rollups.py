@@ -185,6 +185,25 @@ def test_sums_outlive_the_charges(database: str) -> None:
     asyncio.run(ask())
 
 
+def test_old_charges_go_and_their_sums_stay(database: str) -> None:
+    async def ask() -> None:
+        store = Store(database)
+        await store.create()
+        old = [one(f"old{n}", datetime(2026, 9, 1, tzinfo=UTC) + timedelta(minutes=n)) for n in range(1200)]
+        await store.post([*old, one("new", NOON), one("border", datetime(2026, 10, 1, tzinfo=UTC))])
+        assert await store.drop(datetime(2026, 10, 1, 0, 14, tzinfo=UTC)) == (
+            "1200 charges" if "sqlite" in database else "charges_2026_09"
+        )
+        assert [row["id"] async for row in store.charges(Narrowing())] == ["border", "new"]
+        assert [total.requests for total in await store.totals((), Narrowing())] == [1202]
+        assert await store.drop(datetime(2026, 10, 1, 0, 14, tzinfo=UTC)) == ""
+        await store.post([one("late", datetime(2026, 9, 2, tzinfo=UTC))])  # of a replica that was away for long
+        assert [total.requests for total in await store.totals((), Narrowing())] == [1203]
+        await store.close()
+
+    asyncio.run(ask())
+
+
 def test_common_questions_do_not_grow_with_the_users(database: str) -> None:
     async def ask() -> None:
         store = Store(database)

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.test_crash import serve
+from e2e.served import serve
 from replica import Replica, until
 
 from billing.budgets import Budget
@@ -176,22 +175,20 @@ async def calls_until_the_end(port: int, luck: random.Random) -> None:
 async def killed_under_load(simulator: Running, configured: Settings, folder: Path, luck: random.Random) -> None:
     """Several lives of `farebox serve`, each killed amid its calls."""
     environ = {
-        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
         "FAREBOX_UPSTREAM": simulator.url,
-        "FAREBOX_LISTEN": "127.0.0.1:0",
-        "FAREBOX_CONSOLE": "127.0.0.1:0",
         "FAREBOX_REPLICA": configured.replica or "",
         "FAREBOX_DATABASE": configured.database,
         "FAREBOX_JOURNAL": str(configured.journal),
     }
     bill = simulator.simulator.bill
     for kill in range(KILLS):
-        process, port = await serve(environ, folder)
-        apps = [asyncio.create_task(calls_until_the_end(port, random.Random(f"{kill} {n}"))) for n in range(APPS)]
-        enough = len(bill) + luck.randrange(20, 60)
-        await until(lambda enough=enough: len(bill) >= enough)  # type: ignore[misc]
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        async with serve(folder, environ) as served:
+            apps = [
+                asyncio.create_task(calls_until_the_end(served.port, random.Random(f"{kill} {n}"))) for n in range(APPS)
+            ]
+            enough = len(bill) + luck.randrange(20, 60)
+            await until(lambda enough=enough: len(bill) >= enough)  # type: ignore[misc]
+            await served.kill()
         await asyncio.gather(*apps)
 
 

@@ -30,6 +30,8 @@ from proxy import values
         (values.size, "512 MiB", 512 * 2**20),
         (values.size, "1000", 1000),
         (values.size, "7B", 7),
+        (values.retention, "0", 0),
+        (values.retention, "62", 62),
     ],
 )
 def test_a_value(parse: Callable[[str], Any], text: str, value: Any) -> None:
@@ -51,6 +53,7 @@ def test_a_value(parse: Callable[[str], Any], text: str, value: Any) -> None:
         (values.usd, "a dollar", "US dollars"),
         (values.count, "1e3", "whole number"),
         (values.size, "4 GB of it", "bytes"),
+        (values.retention, "61", "62 days or more"),
     ],
 )
 def test_what_is_none(parse: Callable[[str], Any], text: str, said: str) -> None:
