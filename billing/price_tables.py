@@ -17,13 +17,17 @@ What is listed by more than its model has a row for each variant, named after it
 `model = "dall-e-3 hd 1024x1792"`, `video_second = "0.5"` in `model = "sora-2-pro 1024p"`, and the tariff of
 `/decisions` in `model = "gpt-6-luna decisions"`.
 
+What may be wrong says why: `unverified = "…"` of a row, or of its tiers, `unverified = { batch = "…" }`. A price that
+was promised up to a day says which: `promised_until = 2026-11-21`; after it the price stands, marked as lapsed.
+
 A tier that is not written has no price. Where a row has no cached price, cached tokens cost what the row's
 plain input costs, as OpenAI's list means by "-"; cache writes without a price stay unpriced. A tier without
 long-context rates of a model that has them leaves long calls unpriced. `[aliases]` gives models further
 names, `[tools]` the fees per 1,000 calls that every row of the file carries (a row's own `tools` replaces
-them; false: none).
+them; false: none). `[[uplift]]` and `[[discount]]` are read by `price_adjustments`.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,14 +78,16 @@ _TOOLS = {
     "web_search_preview": (Unit.WEB_SEARCH_PREVIEW_CALLS, 1_000),
     "file_search": (Unit.FILE_SEARCH_CALLS, 1_000),
 }
+TOOL_UNITS = frozenset(unit for unit, _ in _TOOLS.values())
+"""What the fees of tool calls are charged by."""
+
 _FEES = {Unit.TRAINING_TOKENS, Unit.TRAINING_SECONDS}
 """What is charged once for a job and has no tiers."""
 
 _ROW_KEYS = {"model", "effective_from", "source", "verified_on", "note", "tools", "long", "long_from"} | {
-    "standard",
-    *TIERS[1:],
-}
-_FILE_KEYS = {"price", "sources", "aliases", "tools"}
+    "unverified", "promised_until", "standard", *TIERS[1:],
+}  # fmt: skip
+_FILE_KEYS = {"price", "sources", "aliases", "tools", "uplift", "discount"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,18 @@ class _Defaults:
     tools: Rates
 
 
-def read_price_list(name: str, documents: Mapping[str, str]) -> PriceList:
-    """The price list in some TOML documents, given as text by file name.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What some TOML documents hold: rows, and other names of models."""
 
-    Raises ValueError naming the file, the row and the reason for whatever is not as the module describes, for
-    two rows of one model, tier and day, and for an alias of a model that has no row.
+    prices: tuple[Price, ...]
+    aliases: Mapping[str, str]
+
+
+def read_tables(documents: Mapping[str, str]) -> Tables:
+    """The rows and aliases of some TOML documents, given as text by file name.
+
+    Raises ValueError naming the file, the line, the row and the reason for whatever is not as the module describes.
     """
     prices: list[Price] = []
     aliases: dict[str, str] = {}
@@ -113,16 +126,33 @@ def read_price_list(name: str, documents: Mapping[str, str]) -> PriceList:
                 prices.extend(_prices(row, defaults))
             except ValueError as error:
                 model = row.get("model", "no model")
-                raise ValueError(f"{where}, price {number} ({model}): {error}") from None
+                raise ValueError(f"{place(where, text, 'price', number)} ({model}): {error}") from None
+    return Tables(tuple(prices), aliases)
+
+
+def read_price_list(name: str, documents: Mapping[str, str]) -> PriceList:
+    """The price list in some TOML documents.
+
+    Raises what `read_tables` raises, and ValueError for two rows of one model, tier and day, and for an alias of a
+    model that has no row.
+    """
+    tables = read_tables(documents)
     try:
-        return PriceList(name, tuple(prices), aliases)
+        return PriceList(name, tables.prices, tables.aliases)
     except ValueError as error:
         raise ValueError(f"{', '.join(documents)}: {error}") from None
 
 
+def place(where: str, text: str, kind: str, number: int) -> str:
+    """Where the so-manieth table of a kind stands: file, line (where it has a header of its own), number."""
+    headers = [line for line, said in enumerate(text.splitlines(), 1) if re.match(rf"\s*\[\[\s*{kind}\s*\]\]", said)]
+    line = f", line {headers[number - 1]}" if number <= len(headers) else ""
+    return f"{where}{line}, {kind} {number}"
+
+
 def _shaped(table: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a file, once its parts are known to be what they should be."""
-    _refuse_unknown(table, _FILE_KEYS)
+    refuse_unknown(table, _FILE_KEYS)
     rows, sources, aliases = table.get("price", []), table.get("sources", {}), table.get("aliases", {})
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("every price is a table of its own, headed [[price]]")
@@ -131,13 +161,13 @@ def _shaped(table: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(sources, dict) or not all(isinstance(source, dict) for source in sources.values()):
         raise ValueError("[sources] holds tables with text and verified_on")
     for source in sources.values():
-        _refuse_unknown(source, {"text", "verified_on"})
+        refuse_unknown(source, {"text", "verified_on"})
     return rows
 
 
 def _prices(row: dict[str, Any], defaults: _Defaults) -> Iterator[Price]:
     """One `Price` for every tier that the row names."""
-    _refuse_unknown(row, _ROW_KEYS)
+    refuse_unknown(row, _ROW_KEYS)
     model, source, long_from = row.get("model"), row.get("source", ""), row.get("long_from", LONG_FROM)
     if not isinstance(model, str) or not model or not isinstance(source, str):
         raise ValueError("model and source must be text")
@@ -145,20 +175,32 @@ def _prices(row: dict[str, Any], defaults: _Defaults) -> Iterator[Price]:
         raise ValueError(f"long_from = {long_from!r} is not a number of tokens")
     cited = defaults.sources.get(source, {"text": source})
     verified_on = row.get("verified_on", cited.get("verified_on"))
+    promised, doubts = row.get("promised_until"), _doubts(row.get("unverified", {}))
     tools = row.get("tools", {})
     extra = defaults.tools if tools == {} else _rates(tools, _TOOLS) if tools else {}
     for tier, rates, long_rates, remark in _tiers(row):
         yield Price(
             model,
             tier,
-            _day(row.get("effective_from", date.min)),
+            day(row.get("effective_from", date.min)),
             rates | extra,
             None if long_rates is None else long_rates | (extra if long_rates else {}),
             None if long_rates is None else long_from,
             cited.get("text", source),
-            None if verified_on is None else _day(verified_on),
+            None if verified_on is None else day(verified_on),
             "; ".join(filter(None, (row.get("note", ""), remark))),
+            doubts.get(tier, ""),
+            None if promised is None else day(promised),
         )
+
+
+def _doubts(given: object) -> dict[str, str]:
+    """By tier, why its rates may be wrong."""
+    by_key: dict[str, Any] = given if isinstance(given, dict) else dict.fromkeys(("standard", *TIERS[1:]), given)
+    refuse_unknown(by_key, {"standard", *TIERS[1:]})
+    if not all(isinstance(why, str) and why for why in by_key.values()):
+        raise ValueError('unverified says why, in text: unverified = "…", or for a tier { batch = "…" }')
+    return {STANDARD if key == "standard" else key: why for key, why in by_key.items()}
 
 
 def _tiers(row: dict[str, Any]) -> Iterator[tuple[str, Rates, Rates | None, str]]:
@@ -173,10 +215,10 @@ def _tiers(row: dict[str, Any]) -> Iterator[tuple[str, Rates, Rates | None, str]
     for tier, figures in given.items():
         figures = figures if isinstance(figures, dict) else {"times": figures}
         if "times" in figures:
-            _refuse_unknown(figures, {"times", "long"})
+            refuse_unknown(figures, {"times", "long"})
             if not standard:
                 raise ValueError(f"{tier} is a multiple of standard rates that the row does not have")
-            times, long_too = _factor(figures["times"]), figures.get("long", True)
+            times, long_too = multiple(figures["times"]), figures.get("long", True)
             long_rates = None if long is None else _multiplied(long, times) if long_too else {}
             remarks = filter(None, (_remark(row["standard"]), f"{times} × standard"))
             yield tier, _multiplied(standard, times), long_rates, "; ".join(remarks)
@@ -191,7 +233,7 @@ def _tiers(row: dict[str, Any]) -> Iterator[tuple[str, Rates, Rates | None, str]
 def _rates(given: object, known: Mapping[str, tuple[Unit, int]] = _KEYS) -> Rates:
     if not isinstance(given, dict):
         raise ValueError(f'rates are a table such as {{ input = "2.5", output = "10" }}, not {given!r}')  # noqa: TRY004
-    _refuse_unknown(given, set(known))
+    refuse_unknown(given, set(known))
     return {known[key][0]: _rate(key, amount, *known[key]) for key, amount in given.items()}
 
 
@@ -222,7 +264,7 @@ def _remark(given: Mapping[str, object]) -> str:
     return "" if "cached" in given or "input" not in given else "no cached price listed: inferred, plain input rate"
 
 
-def _factor(times: object) -> Fraction:
+def multiple(times: object) -> Fraction:
     """An exact multiple, from text such as "1/2", "5/2" or "0.9"."""
     try:
         factor = Fraction(times) if isinstance(times, str | int) else None
@@ -243,7 +285,8 @@ def _multiplied(rates: Rates, times: Fraction) -> Rates:
     return multiplied
 
 
-def _day(given: object) -> date:
+def day(given: object) -> date:
+    """A day as TOML has it, or as text. Raises ValueError for anything else."""
     if isinstance(given, str):
         return date.fromisoformat(given)
     if isinstance(given, date) and not isinstance(given, datetime):
@@ -251,6 +294,7 @@ def _day(given: object) -> date:
     raise ValueError(f"{given!r} is not a date such as 2026-08-31")
 
 
-def _refuse_unknown(given: Mapping[str, object], known: set[str]) -> None:
+def refuse_unknown(given: Mapping[str, object], known: set[str]) -> None:
+    """Raises ValueError for a key that is not one of the known."""
     if unknown := sorted(given.keys() - known):
         raise ValueError(f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")

@@ -49,7 +49,9 @@ class Price:
     """One row of a price list: the rates of a model at a tier from a day on, until the next row of its list.
 
     `long_rates` hold for the whole call when its input is over `long_from` tokens (None: no such rates).
-    `source` says where the figures were read (URL or document) and `verified_on` when; `note` carries doubts.
+    `source` says where the figures were read (URL or document) and `verified_on` when; `note` carries remarks,
+    `unverified` the reason why the figures may be wrong. The list promised them up to `promised_until`. `terms` names
+    what the figures were multiplied by (regional processing, a contract's discount), and why.
     """
 
     model: str
@@ -61,6 +63,16 @@ class Price:
     source: str = ""
     verified_on: date | None = None
     note: str = ""
+    unverified: str = ""
+    promised_until: date | None = None
+    terms: str = ""
+
+    def doubt_on(self, day: date) -> str:
+        """Why the figures may be wrong for that day; empty: there is no known reason."""
+        promised, verified_on = self.promised_until, self.verified_on
+        if promised is None or day <= promised or (verified_on is not None and verified_on > promised):
+            return self.unverified
+        return "; ".join(filter(None, (f"promised until {promised} only, not verified since", self.unverified)))
 
     def rates_for(self, usage: Usage) -> Mapping[Unit, Rate]:
         """The rates that hold for a call of this usage."""

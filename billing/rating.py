@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from billing.usage import Unit, Usage
 
@@ -24,11 +25,17 @@ class Line:
     cost_pico: int
 
 
+def scaled(rate: Rate, times: Fraction) -> Rate:
+    """The exact multiple of a rate. Nothing is rounded: what does not divide is a rate for more units."""
+    pico = rate.pico * times
+    return Rate(pico.numerator, rate.per * pico.denominator)
+
+
 def cost(quantity: int, rate: Rate) -> int:
     """Picodollars for a quantity at a rate.
 
-    Token rates are whole picodollars per token and leave no remainder. Where a rate does not divide (per
-    minute, per hour), the line is rounded once, half up, to the picodollar.
+    Listed token rates are whole picodollars per token and leave no remainder. Where a rate does not divide (per
+    minute, per hour, a contract's odd percentage), the line is rounded once, half up, to the picodollar.
     """
     product = quantity * rate.pico
     whole, rest = divmod(product, rate.per)

@@ -39,6 +39,7 @@ def read(text: str) -> dict[str, Retirement]:
 
 def retirement_of(model: str, known: Mapping[str, Retirement]) -> Retirement | None:
     """The end of a model: by its own name, else by its name without a snapshot's date. A fine-tuned model ends with
-    its base."""
-    base = parse(model).base
-    return known.get(base) or known.get(undated(base))
+    its base, or on a day of its own."""
+    parsed = parse(model)
+    names = (parsed.price_name, parsed.undated_price_name, parsed.base, undated(parsed.base))
+    return next((known[name] for name in names if name in known), None)

@@ -59,6 +59,11 @@ def origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def host_of(origin: str) -> str:
+    """The host of an origin, in lower case, without its port."""
+    return urlsplit(origin).hostname or ""
+
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s]+")
 _NEXT_ADDRESS = re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 """An address may hold commas: it ends where another scheme begins."""

@@ -75,7 +75,7 @@ class App:
         """Read the prices and open the journal. Raises JournalLocked, ValueError for a bad price file."""
         self.settings = settings
         self._clock = clock or system_clock()
-        self.book = price_book(settings.prices)
+        self.book = price_book(settings.prices, settings.upstream_host)
         claimed = claim(
             settings.journal,
             settings.replica or _replica_name(settings.listen),

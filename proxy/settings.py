@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from proxy.addresses import Address as Address
-from proxy.addresses import apprise_urls, apprise_urls_by_team, listening, origin, web_address
+from proxy.addresses import apprise_urls, apprise_urls_by_team, host_of, listening, origin, web_address
 from proxy.addresses import is_loopback as is_loopback
 from proxy.values import (
     count,
@@ -182,6 +182,11 @@ class Settings:
     label_values: int
     texts: Mapping[str, str | None]
     sources: Mapping[str, str]
+
+    @property
+    def upstream_host(self) -> str:
+        """The upstream's host: what regional prices are chosen by."""
+        return host_of(self.upstream)
 
 
 def load(

@@ -1,17 +1,18 @@
 """The commands and their options. Exit status: 0 done, 1 something is wrong, 2 wrong usage."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from billing import reports
-from billing.store import DIMENSIONS, Narrowing, Store, fold
+from billing.store import DIMENSIONS, Store, fold
 from billing.sums import grain_of
-from billing.windows import INTERVALS, moment
-from proxy.cli import alerts, budgets, finetune, keys, limits, pricing, quoting, replicas, serving
+from billing.windows import INTERVALS
+from proxy.cli import alerts, budgets, finetune, keys, limits, price_checks, pricing, quoting, replicas, serving
 from proxy.cli.listing import Format, show, stream
-from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, settings
-from proxy.settings import Settings, shown
+from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, narrowed, settings
+from proxy.settings import shown
 
 app = typer.Typer(
     name="farebox",
@@ -130,9 +131,7 @@ def charges(
         "operation": operation,
         "basis": basis,
     }
-    narrowing = _narrowing(
-        chosen, since, until, tuple((name, value) for name, value in given.items() if value is not None)
-    )
+    narrowing = narrowed(chosen, since, until, given)
     columns = ("started_at", "operation", "model", "key", "project", "basis", "usage", "cost_usd", "id")
 
     async def listed(store: Store) -> None:
@@ -163,7 +162,7 @@ def report(
         fail(f"--by {unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}", 2)
     if interval is not None and interval not in INTERVALS:
         fail(f"--interval {interval}: one of {', '.join(INTERVALS)}", 2)
-    narrowing = _narrowing(chosen, since, until, ())
+    narrowing = narrowed(chosen, since, until, {})
 
     async def summed(store: Store) -> None:
         totals = await store.totals(names, narrowing, time=grain_of(interval, chosen.timezone) if interval else None)
@@ -187,7 +186,7 @@ def prices_list(
     chosen = settings()
     try:
         pricing.list_prices(chosen, on, tier, form)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         fail(str(error), 2)
 
 
@@ -200,19 +199,44 @@ def prices_show(
     chosen = settings()
     try:
         found = pricing.show_price(chosen, model, form)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         fail(str(error), 2)
     if not found:
         fail(f"no price is known for {model}: its calls are recorded as unpriced. FAREBOX_PRICES can name one.", 1)
 
 
-_EMPTY = "No charges yet. Point an app at Farebox: OPENAI_BASE_URL=http://127.0.0.1:8080/v1"
+@prices.command("check")
+def prices_check(
+    litellm: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="compare with LiteLLM's map too: model_prices_and_context_window.json"),
+    ] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Compare the price book with genai-prices and list each difference with the reason why ours stands.
 
-
-def _narrowing(chosen: Settings, since: str | None, until: str | None, equal: tuple[tuple[str, str], ...]) -> Narrowing:
+    Exit status 1: a difference has no reason.
+    """
     try:
-        return Narrowing(
-            moment(since, chosen.timezone) if since else None, moment(until, chosen.timezone) if until else None, equal
-        )
-    except ValueError as error:
+        unexplained = price_checks.check_prices(litellm, form)
+    except (OSError, ValueError) as error:
+        fail(str(error) if litellm is None or str(litellm) in str(error) else f"{litellm}: {error}", 2)
+    if unexplained:
+        fail(f"{unexplained} without a reason: look at OpenAI's list, then correct our row or state the reason", 1)
+
+
+@prices.command("diff")
+def prices_diff(
+    one: Annotated[str, typer.Argument(metavar="A", help="a day (2026-07-01) or a file of own prices")],
+    other: Annotated[str, typer.Argument(metavar="B", help="another of the same kind")],
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show what differs between the prices of two days, or with two files of own prices, from A to B."""
+    chosen = settings()
+    try:
+        price_checks.diff_prices(chosen, one, other, form)
+    except (OSError, ValueError) as error:
         fail(str(error), 2)
+
+
+_EMPTY = "No charges yet. Point an app at Farebox: OPENAI_BASE_URL=http://127.0.0.1:8080/v1"

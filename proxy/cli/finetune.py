@@ -82,7 +82,7 @@ def estimated(
     plan = Plan(model, _moment(on), epochs, _seconds(hours))
     chosen = settings()
     try:
-        book = price_book(chosen.prices)
+        book = price_book(chosen.prices, chosen.upstream_host)
     except (OSError, ValueError) as error:
         fail(str(error), 2)
     report = _examined(file, model, method, count_all=True)

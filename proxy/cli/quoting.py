@@ -56,7 +56,7 @@ def quote(
         found = quoted(
             _body(file),
             asker.booked(directory.all(Key)),
-            Quoting(price_book(chosen.prices), expectations, policy),
+            Quoting(price_book(chosen.prices, chosen.upstream_host), expectations, policy),
             now,
         )
         answer.update(found.shown(lambda call, held: balances.short(call, held.pico)))

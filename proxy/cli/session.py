@@ -5,14 +5,15 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from billing.migrations import SchemaTooNew
-from billing.store import Store
+from billing.store import Narrowing, Store
+from billing.windows import moment
 from proxy.cli.listing import Format
 from proxy.settings import Settings, SettingsError, load
 from proxy.values import without_password
@@ -28,6 +29,17 @@ def settings(**flags: str | None) -> Settings:
     try:
         return load(os.environ, {f"FAREBOX_{name.upper()}": value for name, value in flags.items()})
     except SettingsError as error:
+        fail(str(error), 2)
+
+
+def narrowed(chosen: Settings, since: str | None, until: str | None, given: Mapping[str, str | None]) -> Narrowing:
+    """The part of the ledger that a command is about; ends it where that makes no sense."""
+    equal = tuple((name, value) for name, value in given.items() if value is not None)
+    try:
+        return Narrowing(
+            moment(since, chosen.timezone) if since else None, moment(until, chosen.timezone) if until else None, equal
+        )
+    except ValueError as error:
         fail(str(error), 2)
 
 

@@ -1,8 +1,8 @@
 """The price book as shipped: every model of the list, at its tiers and days, to the picodollar."""
 
+import re
 import tomllib
 from datetime import UTC, date, datetime
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.money import usd_from_pico
-from billing.price_genai import genai_prices
 from billing.price_sources import own_prices, price_book, user_prices
-from billing.prices import STANDARD, TIERS, Price
+from billing.prices import STANDARD, TIERS, Price, PriceBook
 from billing.rating import cost, rate_usage
 from billing.usage import TOKEN_UNITS, Unit, Usage
 
@@ -105,7 +104,6 @@ def test_derived_and_inferred_figures_say_so() -> None:
     assert note("gpt-6-sol", "batch") == "1/2 × standard"
     assert note("gpt-6-sol", STANDARD) == ""
     assert note("gpt-4.1", "batch") == "no cached price listed: inferred, plain input rate"
-    assert "promise lapsed on 2026-11-21" in note("gpt-5.6-sol", STANDARD)
     assert "open" in note("ft:gpt-4o-2024-08-06:acme::Ab1", "batch")
 
 
@@ -138,52 +136,6 @@ def test_at_one_rate_the_whole_costs_what_its_parts_cost(price: Price, one: Usag
         return sum(line.cost_pico for line in rate_usage(part, price.rates)[0])
 
     assert total(one + other) == total(one) + total(other)
-
-
-# What genai-prices says otherwise about models of ours, and why our row stands. A new version of the package
-# that changes a figure shows up here: look at it, then at OpenAI's list, then correct the one that is wrong.
-DISAGREEMENTS = {
-    **dict.fromkeys(
-        [(model, STANDARD, "2022-08-31") for model in ("ada", "babbage", "curie", "davinci")],
-        "no history: OpenAI's cut of 2022-09-01 (help article 6485334)",
-    ),
-    **dict.fromkeys(
-        [
-            ("text-embedding-ada-002", STANDARD, "2022-08-31"),
-            ("gpt-3.5-turbo", STANDARD, "2023-08-22"),
-            ("gpt-4o", STANDARD, "2024-07-01"),
-        ],
-        "no history: the price of today's snapshot for all days",
-    ),
-    ("o3", STANDARD, "2025-06-01"): "the cached price of after the cut; before it was a quarter of 10",
-    **dict.fromkeys(
-        [(model, STANDARD, "2026-10-30") for model in ("gpt-4o-transcribe", "gpt-4o-mini-transcribe")],
-        "another rate for audio input, which OpenAI's list does not show: open, to be audited",
-    ),
-}
-
-
-def test_disagreements_with_genai_prices_are_the_known_ones() -> None:
-    def differ(ours: Price, theirs: Price) -> bool:
-        pairs = [(ours.rates, theirs.rates), (ours.long_rates or {}, theirs.long_rates or {})]
-        return any(
-            Fraction(one[unit].pico, one[unit].per) != Fraction(other[unit].pico, other[unit].per)
-            for one, other in pairs
-            for unit in one.keys() & other.keys()
-        )
-
-    theirs = genai_prices()
-    found = set()
-    for day in ("2022-08-31", "2023-08-22", "2024-07-01", "2025-06-01", "2026-10-30"):
-        on = date.fromisoformat(day)
-        for model in {price.model for price in OWN.prices}:
-            for tier in TIERS:
-                rows = [book.find((model,), tier, on) for book in (OWN, theirs)]
-                if rows[0] and rows[1] and differ(rows[0], rows[1]):
-                    found.add((model, tier, day))
-    today = {(model, tier) for model, tier, day in found if day == "2026-10-30"}
-    earlier_only = {key for key in found if key[2] == "2026-10-30" or key[:2] not in today}
-    assert earlier_only == set(DISAGREEMENTS)
 
 
 def test_genai_prices_fills_in_what_we_do_not_list_by_exact_name_or_snapshot() -> None:
@@ -241,10 +193,134 @@ def test_the_users_prices_stand_above_ours_from_their_day_on(tmp_path: Path) -> 
     assert book.version != BOOK.version
 
 
+def own(tmp_path: Path, text: str, host: str = "") -> PriceBook:
+    path = tmp_path / "prices.toml"
+    path.write_text(text, encoding="utf-8")
+    return price_book(path, host)
+
+
+def pay(book: PriceBook, model: str, tier: str = STANDARD, day: str = "2026-10-30") -> str:
+    """A call of 100k input and 100k output."""
+    rated = book.rate(usage("100k input, 100k output"), model, tier, noon(day))
+    assert not rated.unpriced
+    return usd_from_pico(rated.cost_pico)
+
+
+def test_a_contract_s_discount_is_off_the_lists_and_not_off_own_rates(tmp_path: Path) -> None:
+    book = own(
+        tmp_path,
+        """
+        discount = [
+            { models = ["*"], percent = "10", effective_from = 2026-10-01, until = 2026-12-31 },
+            { models = ["gpt-5.4", "gpt-4o*"], percent = "20", effective_from = 2026-10-01 },
+        ]
+        price = [{ model = "our-own-model", standard = { input = "1", output = "1" } }]
+        """,
+    )
+    assert pay(book, "gpt-5.4", day="2026-09-30") == "1.75"
+    assert pay(book, "gpt-5.4", day="2026-10-01") == pay(book, "gpt-5.4-2026-03-05") == "1.4"
+    assert pay(book, "gpt-5.4", "batch") == "0.7"
+    assert pay(book, "gpt-4o-mini") == "0.06"
+    assert pay(book, "gpt-5.4-mini") == "0.4725"
+    assert pay(book, "gpt-5.1-codex-max") == "1.0125"  # one that only genai-prices lists
+    assert pay(book, "gpt-5.4-mini", day="2027-01-01") == "0.525"
+    assert pay(book, "our-own-model") == "0.2"
+    assert book.version != BOOK.version
+
+
+def test_an_odd_percentage_is_exact_and_rounded_once_a_line(tmp_path: Path) -> None:
+    book = own(tmp_path, 'discount = [{ models = ["gpt-5-nano"], percent = "100/3" }]')
+    rated = book.rate(usage("1 input, 3 output"), "gpt-5-nano", None, noon("2026-10-30"))
+    assert [line.cost_pico for line in rated.lines] == [33_333, 800_000]
+
+
+@pytest.mark.parametrize(
+    ("host", "model", "expected"),
+    [
+        ("", "gpt-5.4", "1.75"),
+        ("api.openai.com", "gpt-5.4", "1.75"),
+        ("eu.api.openai.com", "gpt-5.4", "1.925"),
+        ("EU.API.OPENAI.COM", "gpt-5.4-2026-03-05", "1.925"),
+        ("eu.api.openai.com.example.org", "gpt-5.4", "1.75"),
+        ("eu.api.openai.com", "gpt-5.6", "2.64"),
+        ("eu.api.openai.com", "gpt-4o", "1.25"),
+        ("jp.api.openai.com", "gpt-6-luna", "0.066"),
+        ("eu.api.openai.com", "gpt-5.6-cyber", "8.75"),
+    ],
+)
+def test_regional_processing_is_chosen_by_the_upstream_s_host(host: str, model: str, expected: str) -> None:
+    assert pay(price_book(None, host), model) == expected
+
+
+def test_a_region_and_a_contract_multiply_and_a_region_may_be_the_user_s(tmp_path: Path) -> None:
+    assert pay(own(tmp_path, 'discount = [{ models = "*", percent = 20 }]', "eu.api.openai.com"), "gpt-5.4") == "1.54"
+    project = 'uplift = [{ hosts = ["api.openai.com"], models = ["gpt-5.4*"], times = "11/10" }]'
+    assert pay(own(tmp_path, project, "api.openai.com"), "gpt-5.4") == "1.925"
+    assert pay(own(tmp_path, project, "api.openai.com"), "gpt-5") == "1.125"
+    other = 'uplift = [{ models = ["gpt-5.4"], times = "6/5" }]'
+    assert pay(own(tmp_path, other, "eu.api.openai.com"), "gpt-5.4") == "2.1"
+
+
+def test_a_book_s_version_tells_its_host_where_that_matters() -> None:
+    assert price_book(None, "api.openai.com").version == BOOK.version
+    assert price_book(None, "eu.api.openai.com").version == price_book(None, "us.api.openai.com").version
+    assert price_book(None, "eu.api.openai.com").version != BOOK.version
+
+
+def test_the_user_may_name_listed_models_otherwise(tmp_path: Path) -> None:
+    names = '"our-deployment" = "gpt-5.4", "our-chat" = "gpt-5.6", "blue" = "daybreak-blue-latest"'
+    aliases = f'aliases = {{ {names}, "codex" = "gpt-5.1-codex-max" }}'
+    book = own(tmp_path, aliases)
+    assert pay(book, "our-deployment") == pay(book, "gpt-5.4")
+    assert pay(book, "our-chat") == pay(book, "gpt-5.6-sol")
+    assert pay(book, "blue") == pay(book, "gpt-daybreak-blue-latest") == "2.4"
+    assert pay(book, "codex") == pay(book, "gpt-5.1-codex-max")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('aliases = { "a" = "gpt-99" }', "alias a = gpt-99 names no model"),
+        ('aliases = { "gpt-4o" = "gpt-4o-mini" }', "alias gpt-4o = gpt-4o-mini"),
+        (
+            'discount = [{ models = ["gpt-99"], percent = 5 }]',
+            "the discount names gpt-99, which no price list has a row",
+        ),
+        ('discount = [{ models = ["gpt-5.6"], percent = 5 }]', "a row for; it is another name of gpt-5.6-sol"),
+        ('discount = [{ models = ["gpt-5.4-2026-03-05"], percent = 5 }]', "it is another name of gpt-5.4"),
+        ('uplift = [{ models = ["gpt-99"], times = 2 }]', "the uplift names gpt-99"),
+        ('[[discount]]\nmodels = ["gpt-4o"]\npercent = 5.5', "line 1, discount 1: percent = 5.5 is not exact"),
+    ],
+)
+def test_a_user_table_that_would_change_nothing_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"prices\.toml") as refusal:
+        own(tmp_path, text)
+    assert reason in str(refusal.value)
+
+
+def test_what_the_facts_leave_open_is_marked() -> None:
+    def doubt(model: str, tier: str = STANDARD, day: str = "2026-11-20") -> str:
+        price = BOOK.find(model, tier, noon(day))
+        assert price is not None
+        return price.doubt_on(date.fromisoformat(day))
+
+    assert doubt("gpt-5.6-sol") == doubt("gpt-5.6-sol", day="2026-11-21") == ""
+    assert doubt("gpt-5.6-sol", day="2026-11-22") == "promised until 2026-11-21 only, not verified since"
+    assert "typing error" in doubt("ft:gpt-4o-2024-08-06:acme::Ab1", "batch")
+    assert doubt("ft:gpt-4o-2024-08-06:acme::Ab1") == ""
+    rounded = [("gpt-5.4", "batch"), ("gpt-5.4", "flex"), ("o4-mini", "flex"), ("gpt-image-1.5", "batch")]
+    rounded += [("gpt-image-1", "batch"), ("gpt-image-1-mini", "batch")]
+    assert all("rounded" in doubt(model, tier) for model, tier in rounded)
+    unlisted = ["gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-mini", "o1", "o3", "o3-mini", "o4-mini"]
+    assert all("no cached price" in doubt(model, "batch") and not doubt(model) for model in unlisted)
+    assert all(doubt(f"gpt-4o{size}-transcribe") for size in ("", "-mini"))
+    assert doubt("gpt-6-luna decisions")
+
+
 def test_a_wrong_user_table_is_refused_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text('[[price]]\nmodel = "m"\nstandard = { input = 2.5 }\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"prices\.toml, price 1 \(m\): input = 2\.5 is not exact"):
+    with pytest.raises(ValueError, match=r"prices\.toml, line 1, price 1 \(m\): input = 2\.5 is not exact"):
         user_prices(path)
 
 
@@ -276,3 +352,14 @@ def test_the_history_of_a_model_goes_tier_by_tier_from_old_to_new() -> None:
     assert standard == [date(2026, 7, 9), date(2026, 8, 5), date(2026, 8, 21)]
     assert list(dict.fromkeys(price.tier for price in history)) == ["default", "batch", "flex", "priority"]
     assert BOOK.history("gpt-5.6-solar") == ()
+
+
+def test_the_readme_s_own_prices_are_understood(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(\[\[price\]\].*?)```", readme, re.DOTALL)
+    book = own(tmp_path, example, "api.openai.com")
+    assert pay(book, "gpt-4o", day="2026-12-01") == pay(book, "gpt-4o", day="2027-01-01") == "1.125"
+    assert pay(book, "llama-3.3-70b") == "0.04"
+    assert pay(book, "gpt-5", day="2027-01-01") == "1.06875"
+    assert pay(book, "gpt-6-sol", day="2027-01-01") == "1.05"
+    assert pay(book, "gpt-5.4") == pay(book, "our-deployment") == "1.925"

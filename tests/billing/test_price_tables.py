@@ -123,6 +123,44 @@ def test_a_source_is_named_once_for_many_rows() -> None:
     assert (only(text).source, only(text).verified_on) == ("https://example.org/prices", date(2026, 8, 31))
 
 
+def test_what_may_be_wrong_says_so_by_tier() -> None:
+    head = 'model = "m", standard = { input = "1" }, batch = "1/2"'
+    whole = f'price = [{{ {head}, unverified = "a doubt" }}]'
+    assert [only(whole, tier).unverified for tier in ("default", "batch")] == ["a doubt", "a doubt"]
+    part = f'price = [{{ {head}, unverified = {{ batch = "a doubt" }} }}]'
+    assert [only(part, tier).unverified for tier in ("default", "batch")] == ["", "a doubt"]
+    standard = f'price = [{{ {head}, unverified = {{ standard = "a doubt" }} }}]'
+    assert [only(standard, tier).unverified for tier in ("default", "batch")] == ["a doubt", ""]
+
+
+@pytest.mark.parametrize(
+    ("said", "on", "doubt"),
+    [
+        ("", "2026-11-22", ""),
+        ("promised_until = 2026-11-21", "2026-11-21", ""),
+        ("promised_until = 2026-11-21", "2026-11-22", "promised until 2026-11-21 only, not verified since"),
+        ("promised_until = 2026-11-21\nverified_on = 2026-11-21", "2026-11-22", "promised until 2026-11-21 only"),
+        ("promised_until = 2026-11-21\nverified_on = 2026-11-22", "2026-11-23", ""),
+        ('promised_until = 2026-11-21\nunverified = "open"', "2026-11-21", "open"),
+        ('promised_until = 2026-11-21\nunverified = "open"', "2026-11-22", "not verified since; open"),
+    ],
+)
+def test_a_promised_price_is_in_doubt_once_the_promise_has_lapsed(said: str, on: str, doubt: str) -> None:
+    found = only(f'[[price]]\nmodel = "m"\nstandard = {{ input = "1" }}\n{said}\n').doubt_on(date.fromisoformat(on))
+    assert doubt in found
+    assert bool(doubt) == bool(found)
+
+
+def test_a_row_is_found_by_its_line_where_it_has_one() -> None:
+    for text, where in [
+        ("# first\n\n [[ price ]]\nmodel = 3\n", "prices.toml, line 3, price 1 (3): "),
+        ("price = [{ model = 3 }]", "prices.toml, price 1 (3): "),
+    ]:
+        with pytest.raises(ValueError, match=r"^prices") as refusal:
+            table(text)
+        assert str(refusal.value).startswith(where)
+
+
 def test_documents_are_one_list_and_aliases_reach_over_them() -> None:
     book = read_price_list(
         "both",
@@ -161,11 +199,15 @@ def test_documents_are_one_list_and_aliases_reach_over_them() -> None:
         ('standard = { input = "1" }\nverified_on = 7', "7 is not a date such as"),
         ('standard = { input = "1" }\nlong_from = "272k"', "long_from = '272k' is not a number of tokens"),
         ('standard = { input = "1" }\nsource = 3', "model and source must be text"),
+        ('standard = { input = "1" }\nunverified = true', "unverified says why, in text"),
+        ('standard = { input = "1" }\nunverified = ""', "unverified says why, in text"),
+        ('standard = { input = "1" }\nunverified = { gold = "x" }', "unknown key 'gold'"),
+        ('standard = { input = "1" }\npromised_until = 7', "7 is not a date such as"),
     ],
 )
 def test_a_wrong_row_is_refused_with_file_row_and_reason(row: str, reason: str) -> None:
     good = '[[price]]\nmodel = "good"\nstandard = { input = "1" }\n'
-    with pytest.raises(ValueError, match=r"^prices\.toml, price 2 \(bad\): ") as refusal:
+    with pytest.raises(ValueError, match=r"^prices\.toml, line 4, price 2 \(bad\): ") as refusal:
         table(f'{good}[[price]]\nmodel = "bad"\n{row}\n')
     assert reason in str(refusal.value)
 
@@ -174,13 +216,16 @@ def test_a_wrong_row_is_refused_with_file_row_and_reason(row: str, reason: str) 
     ("text", "reason"),
     [
         ("model = ", "prices.toml: Invalid value"),
-        ("prices = []", "prices.toml: unknown key 'prices'; known are aliases, price, sources, tools"),
+        (
+            "prices = []",
+            "prices.toml: unknown key 'prices'; known are aliases, discount, price, sources, tools, uplift",
+        ),
         ("[price]\nmodel = 'm'", "prices.toml: every price is a table of its own, headed [[price]]"),
         ("aliases = { a = 1 }", "prices.toml: [aliases] maps"),
         ("sources = { a = 'b' }", "prices.toml: [sources] holds"),
         ("sources = { a = { url = 'b' } }", "prices.toml: unknown key 'url'"),
         ("tools = { web = '1' }", "prices.toml: unknown key 'web'"),
-        ("[[price]]\nstandard = { input = '1' }", "prices.toml, price 1 (no model): model and source"),
+        ("[[price]]\nstandard = { input = '1' }", "prices.toml, line 1, price 1 (no model): model and source"),
         ("aliases = { a = 'b' }", "prices.toml: test: alias a = b names no model of this list"),
         (
             "price = [{ model = 'm', standard = { input = 1 } }, { model = 'm', standard = { input = 2 } }]",

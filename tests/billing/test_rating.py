@@ -1,10 +1,12 @@
 """Usage × rates = lines: whole picodollars, one rounding, nothing lost."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rating import Line, Rate, cost, rate_usage
+from billing.rating import Line, Rate, cost, rate_usage, scaled
 from billing.usage import Unit, Usage
 
 MILLION = 1_000_000
@@ -31,6 +33,13 @@ def test_cost_is_rounded_once_half_up(quantity: int, rate: Rate, pico: int) -> N
 @given(st.integers(0, 10**15), st.integers(0, 10**16), st.integers(1, 10**7))
 def test_rounding_moves_a_line_by_half_a_picodollar_at_most(quantity: int, pico: int, per: int) -> None:
     assert abs(2 * (cost(quantity, Rate(pico, per)) * per - quantity * pico)) <= per
+
+
+@given(st.integers(0, 10**16), st.integers(1, 10**7), st.fractions(0, 100))
+def test_a_scaled_rate_is_exact(pico: int, per: int, times: Fraction) -> None:
+    rate = scaled(Rate(pico, per), times)
+    assert Fraction(rate.pico, rate.per) == Fraction(pico, per) * times
+    assert rate.per == per or (pico * times).denominator != 1
 
 
 def test_every_unit_becomes_a_line_or_stays_unpriced() -> None:

@@ -27,6 +27,15 @@ def test_which_models_end(model: str, ends: bool) -> None:
     assert (found.at if found else None) == (datetime(2027, 1, 14, tzinfo=UTC) if ends else None)
 
 
+def test_a_fine_tuned_model_may_end_on_a_day_of_its_own() -> None:
+    ends = {
+        model: str(found.at.date())
+        for model in ("davinci-002", "ft:davinci-002:acme::Ab12", "ft:gpt-3.5-turbo-0125:acme::Ab12", "sora-2-pro")
+        if (found := retirement_of(model, announced()))
+    }
+    assert list(ends.values()) == ["2026-09-28", "2026-10-23", "2026-10-23", "2026-09-24"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.addresses import apprise_urls, apprise_urls_by_team, web_address
+from proxy.addresses import apprise_urls, apprise_urls_by_team, host_of, web_address
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,16 @@ def test_what_is_no_web_address(text: str) -> None:
     with pytest.raises(ValueError, match="must be an address") as raised:
         web_address(text)
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://api.openai.com", "api.openai.com"),
+        ("https://EU.api.OpenAI.com:443", "eu.api.openai.com"),
+        ("http://[::1]:9090", "::1"),
+        ("http://127.0.0.1:8000", "127.0.0.1"),
+    ],
+)
+def test_the_host_of_an_origin(origin: str, host: str) -> None:
+    assert host_of(origin) == host

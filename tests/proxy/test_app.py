@@ -14,6 +14,7 @@ from billing.attribution import Attribution
 from billing.charges import Call
 from billing.journal import Journal, JournalLocked
 from billing.money import PICO_PER_USD
+from billing.price_sources import price_book
 from proxy.app import App, running, system_clock
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
@@ -94,6 +95,12 @@ def test_two_replicas_cannot_share_a_journal(settings: Any) -> None:
     with pytest.raises(JournalLocked, match="FAREBOX_REPLICA"):
         App(chosen)
     first.journal.shut()
+
+
+def test_prices_are_those_of_the_upstream_s_host(settings: Any) -> None:
+    regional = App(settings("https://eu.api.openai.com"))
+    assert regional.book.version == price_book(None, "eu.api.openai.com").version != price_book().version
+    regional.journal.shut()
 
 
 def test_a_start_that_fails_leaves_nothing_behind(settings: Any) -> None:

@@ -198,6 +198,40 @@ def test_a_model_that_nobody_knows_is_said_so(capsys: pytest.CaptureFixture[str]
         assert "gpt-9" not in capsys.readouterr().out
 
 
+def test_prices_are_those_of_the_upstream_s_host(capsys: pytest.CaptureFixture[str]) -> None:
+    regional = load({"FAREBOX_UPSTREAM": "https://EU.api.openai.com:443"}, default_file="/nonexistent")
+    row = next(row for row in listed(capsys, regional, "2026-10-30") if row["model"] == "gpt-5.4")
+    assert (row["input_per_1m"], row["output_per_1m"]) == ("2.75", "16.5")
+    assert row["terms"].startswith("11/10 × list: regional processing; https://")
+    assert row["unverified"] is True
+    assert show_price(regional, "gpt-5.4", Format.TABLE)
+    assert "11/10 × list: regional processing" in capsys.readouterr().out
+
+
+def test_what_is_open_about_a_price_is_said(capsys: pytest.CaptureFixture[str], ours: Settings) -> None:
+    def sol(on: str) -> dict[str, Any]:
+        return next(row for row in listed(capsys, ours, on) if row["model"] == "gpt-5.6-sol" and not row["over"])
+
+    assert (sol("2026-11-21")["unverified"], sol("2026-11-21")["promised_until"]) == (False, "2026-11-21")
+    assert (sol("2026-11-22")["unverified"], sol("2026-08-20")["unverified"]) == (True, False)
+    rows = [row for row in shown(capsys, ours, "gpt-4o-2024-08-06") if row["list"] == "farebox"]
+    assert {(row["tier"], row["unverified"]) for row in rows} == {
+        ("default", False), ("batch", True), ("priority", False),
+    }  # fmt: skip
+    assert show_price(ours, "gpt-4o", Format.TABLE)
+    assert "unverified: no cached price is listed for batch (batch)" in capsys.readouterr().out
+    assert show_price(ours, "gpt-4o", Format.CSV)
+    table = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert {row["unverified_reason"] for row in table} == {"", "no cached price is listed for batch"}
+
+
+def test_the_day_on_which_a_model_retires_is_shown(capsys: pytest.CaptureFixture[str], ours: Settings) -> None:
+    rows = {row["model"]: row["retires"] for row in listed(capsys, ours, "2026-10-30")}
+    assert (rows["gpt-4o-mini"], rows["ft:gpt-4.1"], rows["gpt-5.4"]) == ("2027-01-14", "2027-01-14", None)
+    assert show_price(ours, "whisper-1", Format.TABLE)
+    assert capsys.readouterr().out.splitlines()[0].rstrip().endswith(", retires on 2027-02-26")
+
+
 # ── what is wrong ───────────────────────────────────────────────────────────────
 
 
