@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing.databases import POSTGRESQL, kind_of, lock, writing
 
@@ -22,18 +22,9 @@ class Partitions:
         """Make the partitions that charges of these moments go to. Where there are no partitions, nothing."""
         if kind_of(self._engine) is not POSTGRESQL:
             return
-        months = {f"{moment.astimezone(UTC):%Y_%m}" for moment in moments} - self._there
-        for month in sorted(months):
-            year, number = map(int, month.split("_"))
-            since, until = datetime(year, number, 1, tzinfo=UTC), _next(year, number)
+        for month in sorted(months(moments) - self._there):
             async with writing(self._engine) as connection:
-                await lock(connection, ["partitions"])
-                await connection.execute(
-                    text(
-                        f"CREATE TABLE IF NOT EXISTS {PREFIX}{month} PARTITION OF charges"
-                        f" FOR VALUES FROM ('{since.isoformat()}') TO ('{until.isoformat()}')"
-                    )
-                )
+                await make(connection, [month])
             self._there.add(month)
 
     async def drop(self, before: datetime) -> list[str]:
@@ -46,6 +37,27 @@ class Partitions:
                 await connection.execute(text(f"DROP TABLE {name}"))
         self._there.clear()
         return old
+
+
+def months(moments: Iterable[datetime]) -> set[str]:
+    """The months of these moments, as partitions name them."""
+    return {f"{moment.astimezone(UTC):%Y_%m}" for moment in moments}
+
+
+async def make(connection: AsyncConnection, names: Iterable[str]) -> None:
+    """Make the partitions of these months that are not there. Where there are no partitions, nothing."""
+    if kind_of(connection) is not POSTGRESQL:
+        return
+    await lock(connection, ["partitions"])
+    for month in sorted(names):
+        year, number = map(int, month.split("_"))
+        since, until = datetime(year, number, 1, tzinfo=UTC), _next(year, number)
+        await connection.execute(
+            text(
+                f"CREATE TABLE IF NOT EXISTS {PREFIX}{month} PARTITION OF charges"
+                f" FOR VALUES FROM ('{since.isoformat()}') TO ('{until.isoformat()}')"
+            )
+        )
 
 
 def _next(year: int, month: int) -> datetime:

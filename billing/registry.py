@@ -141,6 +141,12 @@ class Registry:
             others = select(func.count()).where(_PRESENT.c.seen_at > now - PRESENCE, _PRESENT.c.name != replica)
             return 1 + int((await connection.execute(others)).scalar_one())
 
+    async def here(self, now: datetime) -> list[str]:
+        """The replicas that work on this database."""
+        query = select(_PRESENT.c.name).where(_PRESENT.c.seen_at > now - PRESENCE).order_by(_PRESENT.c.name)
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(query)).scalars())
+
     async def left(self, replica: str) -> None:
         """Say that a replica has gone."""
         async with writing(self._engine) as connection:

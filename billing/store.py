@@ -49,32 +49,33 @@ class Store:
     def __init__(self, url: str) -> None:
         """`url` as in FAREBOX_DATABASE."""
         self.url = url
-        self._engine: AsyncEngine = engine_of(url)
-        self._partitions = Partitions(self._engine)
+        self.engine: AsyncEngine = engine_of(url)
+        """The database, for what copies all of it."""
+        self._partitions = Partitions(self.engine)
         self._migrating: asyncio.Task[None] | None = None
-        self.registry = Registry(self._engine)
-        self.alerts = AlertLog(self._engine)
-        self.escrow = Escrow(self._engine)
+        self.registry = Registry(self.engine)
+        self.alerts = AlertLog(self.engine)
+        self.escrow = Escrow(self.engine)
 
     async def create(self) -> None:
         """Bring the database to this version's schema, from nothing or from any earlier one. Who no longer waits for it
         does not break it off. Raises SchemaTooNew."""
         if self._migrating is None or self._migrating.done():
-            self._migrating = asyncio.create_task(migrations.upgrade(self._engine))
+            self._migrating = asyncio.create_task(migrations.upgrade(self.engine))
         await asyncio.shield(self._migrating)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await self.engine.dispose()
 
     async def post(self, charges: Sequence[Charge]) -> None:
         """Add charges and the objects they tell of, and count them in the roll-ups, in one transaction. What is there
         already stays as it is: posting twice changes nothing, and an object belongs to who made it first."""
         if not charges:
             return
-        rows = sorted(map(row_of, charges), key=itemgetter("id"))  # in one order always: nobody waits in a circle
+        rows = [row_of(charge) for charge in charges]
         await self._partitions.make(row["started_at"] for row in rows)
-        async with writing(self._engine) as connection:
+        async with writing(self.engine) as connection:
             new = await add_charges(connection, rows)
             await rollups.count(connection, new)
             if made := sorted((values for charge in charges for values in objects_of(charge)), key=itemgetter("id")):
@@ -84,12 +85,12 @@ class Store:
     async def drop(self, before: datetime) -> str:
         """Drop single charges admitted before a moment, whose sums stay: by whole months where they are partitions,
         else by whole quarter hours. What they were, in words; empty if there were none."""
-        if kind_of(self._engine) is POSTGRESQL:
+        if kind_of(self.engine) is POSTGRESQL:
             return ", ".join(await self._partitions.drop(before))
         quarter, dropped = int(before.timestamp()) // QUARTER_HOUR_SECONDS, 0
         old = select(CHARGES.c.id).where(CHARGES.c.quarter_hour < quarter).limit(PAGE_ROWS)
         while True:  # a page at a time: the poster writes in between
-            async with writing(self._engine) as connection:
+            async with writing(self.engine) as connection:
                 gone = (await connection.execute(delete(CHARGES).where(CHARGES.c.id.in_(old)))).rowcount
             dropped += gone
             if gone < PAGE_ROWS:
@@ -99,7 +100,7 @@ class Store:
         """Of the upstream's objects of these ids, those that are known: id, within, team, key."""
         columns, wanted = (OBJECTS.c.id, OBJECTS.c.within, OBJECTS.c.team, OBJECTS.c.key), list(idents)
         found = []
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             for start in range(0, len(wanted), PAGE_ROWS):
                 asked = select(*columns).where(OBJECTS.c.id.in_(wanted[start : start + PAGE_ROWS]))
                 found += [(row[0], row[1], row[2], row[3]) for row in await connection.execute(asked)]
@@ -107,7 +108,7 @@ class Store:
 
     async def charge(self, charge_id: str) -> dict[str, Any] | None:
         """One charge as users see it."""
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             row = (await connection.execute(select(CHARGES).where(CHARGES.c.id == charge_id))).mappings().first()
         return record_of(dict(row)) if row else None
 
@@ -139,7 +140,7 @@ class Store:
         over, equal = _cover(narrowing, (time,) if time else grains), narrowing.equal
         columns = (*by, questions.BUCKET) if time else by
         found: dict[tuple[Any, ...], Total] = {}
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             async for source in _sources(connection, over, time, detail=grains is DETAIL_GRAINS):
                 query = questions.sums(source, columns, questions.TOTALS, equal)
                 for row in await connection.execute(query):
@@ -154,7 +155,7 @@ class Store:
         columns = {name: column for name, column in _SCOPED.items() if name in by}
         grains = _grains(by, Narrowing())
         found: list[Spent] = []
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             async for source in _sources(connection, cover(since, until, grains), detail=grains is DETAIL_GRAINS):
                 query = questions.sums(source, columns.values(), questions.SPENT)
                 found += [questions.spent(row, columns) for row in await connection.execute(query)]
@@ -166,7 +167,7 @@ class Store:
         _known(by)
         over = _cover(narrowing, GRAINS)
         found: dict[tuple[str | None, ...], int] = defaultdict(int)
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             if questions.detailed(by, narrowing.equal):
                 for place, quantity in await edges.quantities(connection, by, narrowing):
                     found[place] += quantity
@@ -189,7 +190,7 @@ class Store:
             .order_by(CHARGES.c.quarter_hour.desc())
             .limit(limit)
         )
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def _page(
@@ -206,14 +207,15 @@ class Store:
             meant.append(quarter <= bound if newest_first else quarter >= bound)
         order = [column.desc() if newest_first else column for column in (quarter, moment, ident)]  # that of an index
         query = select(CHARGES).where(and_(True, *meant)).order_by(*order).limit(rows)
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def add_charges(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add the charges of these rows; those that were not there yet."""
     if kind_of(connection) is POSTGRESQL:
-        body = {"rows": clean(msgspec.json.encode(rows)).decode()}
+        ordered = sorted(rows, key=itemgetter("id"))  # posters that all go in one order never wait in a circle
+        body = {"rows": clean(msgspec.json.encode(ordered)).decode()}
         added = set((await connection.execute(_POST_RECORDS, body)).scalars())
     else:
         there = set[str]()

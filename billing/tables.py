@@ -201,7 +201,7 @@ def _quantities(usage: Usage) -> dict[str, int]:
     return {unit.value: quantity for unit, quantity in usage.items()}
 
 
-_PUBLIC = (
+RECORD = (
     "id", "started_at", "ended_at", "operation", "method", "path", "requested_model", "model", "base_model",
     "service_tier", "status", "streamed", "client_gone", "basis", "reason", "usage", "lines", "unpriced", "remarks",
     "cost_usd", "cost_pico", "price_book", "key", "team", "project", "organization", "user", "tags", "response_id",
@@ -225,7 +225,7 @@ def record_of(row: Mapping[str, Any]) -> dict[str, Any]:
         }
         for line in row["lines"]
     ]
-    return {name: shown[name] for name in _PUBLIC}
+    return {name: shown[name] for name in RECORD}
 
 
 def _moment(moment: datetime) -> str:

@@ -83,7 +83,7 @@ def test_what_counts_on_budgets_may_be_asked_of_any_interval(database: str) -> N
 @pytest.mark.parametrize("gone", ["all", "some"])
 def test_of_what_is_not_kept_only_whole_quarter_hours_are_told(database: str, gone: str) -> None:
     async def ask(store: Store) -> None:
-        async with writing(store._engine) as connection:
+        async with writing(store.engine) as connection:
             old = delete(CHARGES).where(CHARGES.c.quarter_hour == int(NOON.timestamp()) // 900)
             await connection.execute(old if gone == "all" else old.where(CHARGES.c.id == "f0"))
         (whole,) = await store.totals((), Narrowing(at(0), at(30)))

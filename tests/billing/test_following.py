@@ -97,7 +97,7 @@ class Replica:
             if re.search(rf"FROM [\w, \n]*\b{about}\b", seen[2]):
                 asked.append(seen[2])
 
-        event.listen(self.store._engine.sync_engine, "before_cursor_execute", note)
+        event.listen(self.store.engine.sync_engine, "before_cursor_execute", note)
         return asked
 
 

@@ -39,7 +39,7 @@ class Desk:
     """A replica's balances and its leaser, with a clock that tests set."""
 
     def __init__(self, store: Store, name: str) -> None:
-        self.line = Line(store._engine)
+        self.line = Line(store.engine)
         self.clock: Callable[[], float] = lambda: self.seconds
         self.seconds = 100.0
         self.balances = Balances(ZoneInfo("UTC"), leased=True)

@@ -134,7 +134,7 @@ def test_who_stops_waiting_does_not_break_it_off(database: str) -> None:
 
 def test_a_ledger_of_a_later_version_is_left_alone(database: str) -> None:
     async def later(store: Store) -> None:
-        async with store._engine.begin() as connection:
+        async with store.engine.begin() as connection:
             await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     on(database, later)

@@ -48,7 +48,7 @@ def test_a_charge_lies_in_the_month_of_its_admission(postgres: str, moment: date
 def test_months_go_that_lie_wholly_before(postgres: str) -> None:
     async def scene() -> None:
         store = Store(postgres)
-        partitions = Partitions(store._engine)
+        partitions = Partitions(store.engine)
         await store.create()
         months = [NOVEMBER - timedelta(days=days) for days in (0, 40, 80, 365)]
         await store.post([charge(f"fbx_{number}", moment) for number, moment in enumerate(months)])

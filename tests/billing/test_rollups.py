@@ -170,7 +170,7 @@ def test_sums_outlive_the_charges(database: str) -> None:
         store = Store(database)
         await store.create()
         await store.post([one(f"f{n}", NOON + timedelta(minutes=n), user=f"u{n % 2}") for n in range(60)])
-        async with writing(store._engine) as connection:
+        async with writing(store.engine) as connection:
             await connection.execute(delete(CHARGES))
         assert [total.requests for total in await store.totals((), Narrowing())] == [60]
         assert sorted(total.requests for total in await store.totals(("user",), Narrowing(NOON))) == [30, 30]
@@ -209,7 +209,7 @@ def test_common_questions_do_not_grow_with_the_users(database: str) -> None:
         store = Store(database)
         await store.create()
         await store.post([one(f"f{n}", NOON, user=f"u{n}") for n in range(50)])
-        async with store._engine.connect() as connection:
+        async with store.engine.connect() as connection:
             asked = select(ROLLUPS.c.detail, func.count()).group_by(ROLLUPS.c.detail)
             found = {bool(row[0]): row[1] for row in await connection.execute(asked)}
         assert found == {False: len(GRAINS), True: 50 * len(DETAIL_GRAINS)}

@@ -127,7 +127,7 @@ def test_budgets_that_will_be_over_are_told_by_the_recent_spend_of_their_own_cal
 def test_the_past_is_asked_for_once(tmp_path: Path) -> None:
     async def work(store: Store, survey: Survey) -> None:
         asked = []
-        event.listen(store._engine.sync_engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+        event.listen(store.engine.sync_engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
 
         def sums() -> int:
             return sum(said.startswith("SELECT") for said in asked)

@@ -47,7 +47,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         event.listen(
-            self.store._engine.sync_engine, "before_cursor_execute", lambda *said: self.asked.append(said[2])
+            self.store.engine.sync_engine, "before_cursor_execute", lambda *said: self.asked.append(said[2])
         )  # fmt: skip
 
     def watch(self, store: Store | None = None) -> Watch:

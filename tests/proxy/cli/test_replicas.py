@@ -55,7 +55,7 @@ async def two_replicas(store: Store) -> None:
 
 
 async def one_has_died(store: Store) -> None:
-    async with writing(store._engine) as connection:
+    async with writing(store.engine) as connection:
         long_ago = datetime.now(UTC) - timedelta(hours=1)
         await connection.execute(update(MEMBERS).where(MEMBERS.c.name == "one").values(leased_until=long_ago))
 
