@@ -126,8 +126,7 @@ class JournalFile:
 
     def mark(self) -> Mark:
         """How it stood some time ago; from there on records tell."""
-        row = self._reader.execute("SELECT value FROM facts WHERE name = 'mark'").fetchone()
-        return msgspec.json.decode(row[0], type=Mark) if row else Mark()
+        return mark_of(self._reader)
 
     def heads(self, mark: Mark) -> Iterator[tuple[int, int, str]]:
         """Number, kind and id of the records that were open at a mark and of all since."""
@@ -215,6 +214,12 @@ def connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
     return db
+
+
+def mark_of(db: sqlite3.Connection) -> Mark:
+    """The mark in a journal's file; before there is one, that of an empty journal."""
+    row = db.execute("SELECT value FROM facts WHERE name = 'mark'").fetchone()
+    return msgspec.json.decode(row[0], type=Mark) if row else Mark()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,20 @@ from billing import reports
 from billing.store import DIMENSIONS, Store, fold
 from billing.sums import grain_of
 from billing.windows import INTERVALS
-from proxy.cli import alerts, budgets, finetune, keys, limits, moving, price_checks, pricing, quoting, replicas, serving
+from proxy.cli import (
+    alerts,
+    budgets,
+    finetune,
+    journals,
+    keys,
+    limits,
+    moving,
+    price_checks,
+    pricing,
+    quoting,
+    replicas,
+    serving,
+)
 from proxy.cli.listing import Format, show, stream
 from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, narrowed, settings
 from proxy.settings import shown
@@ -31,6 +44,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(limits.app, name="limits")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(replicas.app, name="replicas")
+app.add_typer(journals.app, name="journal")
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(moving.export, name="export")
 app.command("import")(moving.import_ledger)

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,11 @@ async def stream(rows: AsyncIterable[Row], columns: Sequence[str], form: Format,
             _write_json(row)
     else:
         show([row async for row in rows], columns, form, empty=empty)
+
+
+def moment_text(moment: datetime | None) -> str | None:
+    """A moment as a cell: ISO 8601 in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else None
 
 
 def _write_json(row: Row) -> None:

@@ -9,7 +9,7 @@ from billing.escrow import Seen
 from billing.following import forget
 from billing.money import usd_from_pico
 from billing.store import Store
-from proxy.cli.listing import Format, show
+from proxy.cli.listing import Format, moment_text, show
 from proxy.cli.session import DatabaseOption, FormatOption, ask_ledger, fail, settings
 
 app = typer.Typer(help="The replicas that share this ledger's budgets.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def forget_replica(
         if found is None:
             fail(f"there is no replica {name}", 1)
         if found.alive and not force:
-            fail(f"{name} is alive, its lease lasts until {_moment(found.leased_until)}: stop it first", 1)
+            fail(f"{name} is alive, its lease lasts until {moment_text(found.leased_until)}: stop it first", 1)
         directory = await store.registry.directory()
         await forget(store, name, directory, datetime.now(UTC), chosen.timezone)
         typer.echo(f"forgot {name}, which held back ${usd_from_pico(found.unused_pico)}")
@@ -58,11 +58,7 @@ def _row(seen: Seen) -> dict[str, object]:
     return {
         "name": seen.name,
         "state": "alive" if seen.alive else "dead",
-        "leased_until": _moment(seen.leased_until),
+        "leased_until": moment_text(seen.leased_until),
         "held_back_usd": usd_from_pico(seen.unused_pico),
         "instance": seen.instance,
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else None

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from billing import reports
 from billing.journal import Journal
+from billing.journals import replica_of
 from billing.store import DIMENSIONS, Narrowing, Store, fold
 from billing.sums import grain_of
 from billing.tables import record_of, row_of
@@ -36,6 +37,7 @@ class Api:
             web.get("/api/v1/spend", self.spend),
             web.get("/api/v1/charges", self.charges),
             web.get("/api/v1/charges/{id}", self.charge),
+            web.get("/api/v1/journal", self.journal),
         ]
 
     async def spend(self, request: web.Request) -> web.Response:
@@ -81,6 +83,21 @@ class Api:
             raise refused(web.HTTPNotFound, f"there is no charge {ident}")
         return json_answer(found)
 
+    async def journal(self, _request: web.Request) -> web.Response:
+        """What this replica has on its disk and not in the ledger."""
+        journal = self._journal
+        return json_answer(
+            {
+                "replica": replica_of(journal.folder),
+                "under_way": journal.open_calls,
+                "waiting": journal.pending(),
+                "oldest": _shown(journal.oldest_pending()),
+                "aside": journal.aside,
+                "bytes": journal.size_bytes,
+                "problem": journal.problem,
+            }
+        )
+
     def _narrowing(self, request: web.Request, default_window: str | None = None) -> Narrowing:
         query = request.query
         equal = tuple((name, query[name]) for name in DIMENSIONS if name in query)
@@ -119,6 +136,7 @@ _PERIOD = (
 )
 
 OPENAPI_PATHS: dict[str, Any] = {
+    "/api/v1/journal": _operation("What this replica has recorded and not yet put into the ledger"),
     "/api/v1/spend": _operation(
         "Sums of the ledger, grouped",
         _parameter("by", f"comma-separated, of {', '.join(DIMENSIONS)}"),

@@ -438,3 +438,19 @@ def test_the_description_s_parameters_are_understood(settings: MakeSettings) -> 
         }
 
     play(settings, act)
+
+
+def test_what_waits_in_the_journal_is_told(settings: MakeSettings) -> None:
+    async def check() -> None:
+        async with scene(settings) as farebox:
+            nothing = {"replica": "test", "under_way": 0, "waiting": 0, "oldest": None, "aside": 0, "problem": None}
+            await farebox.posted()
+            assert (await farebox.ask("/api/v1/journal")).items() >= nothing.items()
+            slow = asyncio.create_task(farebox.call(CHAT, "delay=1"))
+            await until(lambda: farebox.app.journal.open_calls == 1)
+            told = await farebox.ask("/api/v1/journal")
+            assert told.items() >= {**nothing, "under_way": 1}.items()
+            assert told["bytes"] > 0
+            await slow
+
+    asyncio.run(check())
