@@ -1,9 +1,6 @@
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -26,11 +23,11 @@ def to(*channels: str) -> Callable[[Alert], tuple[str, ...]]:
     return lambda _: channels
 
 
-def run(folder: Path, work: Callable[[AlertLog, AlertLog], Awaitable[None]]) -> None:
+def run(database: str, work: Callable[[AlertLog, AlertLog], Awaitable[None]]) -> None:
     """Work with the logs of two replicas on one database."""
 
     async def with_logs() -> None:
-        stores = [Store(f"sqlite:///{folder}/farebox.db") for _ in range(2)]
+        stores = [Store(database) for _ in range(2)]
         try:
             await stores[0].create()
             await work(stores[0].alerts, stores[1].alerts)
@@ -47,7 +44,7 @@ async def taken(log: AlertLog, channel: str, at: datetime) -> Claim:
     return claim
 
 
-def test_two_replicas_raise_once(tmp_path: Path) -> None:
+def test_two_replicas_raise_once(database: str) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         flood = [alert(number % 300) for number in range(2000)]
         raised = await asyncio.gather(
@@ -57,19 +54,19 @@ def test_two_replicas_raise_once(tmp_path: Path) -> None:
         assert sorted(told) == sorted({alert.id for alert in flood})
         assert len(await one.listed(1000)) == len(told) == 300
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_of_several_only_the_new_are_raised(tmp_path: Path) -> None:
+def test_of_several_only_the_new_are_raised(database: str) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         await one.raise_alerts([alert(1), alert(2)], to("a"), NOON)
         assert await other.raise_alerts([alert(2), alert(3), alert(1)], to("a"), NOON) == [alert(3)]
         assert [len(row["deliveries"]) for row in await one.listed()] == [1, 1, 1]
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_one_delivery_a_channel_and_replicas_never_take_the_same(tmp_path: Path) -> None:
+def test_one_delivery_a_channel_and_replicas_never_take_the_same(database: str) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         await one.raise_alerts([alert(number) for number in range(40)], to("a", "b"), NOON)
         claims = await asyncio.gather(*(log.claim("a", NOON, LEASE) for log in (one, other) for _ in range(40)))
@@ -77,20 +74,20 @@ def test_one_delivery_a_channel_and_replicas_never_take_the_same(tmp_path: Path)
         assert sorted(found) == sorted(alert(number).id for number in range(40))
         assert await one.claim("b", NOON, LEASE) is not None
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_a_claim_holds_the_alert_as_it_was_raised(tmp_path: Path) -> None:
+def test_a_claim_holds_the_alert_as_it_was_raised(database: str) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         await one.raise_alerts([alert(team="search")], to("a"), NOON)
         claim = await taken(other, "a", NOON)
         assert claim.alert == alert(team="search")
         assert (claim.channel, claim.attempt, claim.give_up_at) == ("a", 1, NOON + GIVE_UP_AFTER)
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_what_a_replica_took_to_its_grave_is_due_again_when_its_lease_ends(tmp_path: Path) -> None:
+def test_what_a_replica_took_to_its_grave_is_due_again_when_its_lease_ends(database: str) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         await one.raise_alerts([alert()], to("a"), NOON)
         await taken(one, "a", NOON)
@@ -98,7 +95,7 @@ def test_what_a_replica_took_to_its_grave_is_due_again_when_its_lease_ends(tmp_p
         assert await other.claim("a", NOON + LEASE - SECOND, LEASE) is None
         assert (await taken(other, "a", NOON + LEASE)).attempt == 2
 
-    run(tmp_path, work)
+    run(database, work)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,7 @@ def test_what_a_replica_took_to_its_grave_is_due_again_when_its_lease_ends(tmp_p
         (Result.FAILED, "answered 500", {"next_at": None, "ended_at": "2026-11-23T12:00:01Z"}),
     ],
 )
-def test_how_an_attempt_ended_is_seen(tmp_path: Path, result: Result, error: str | None, shown: dict[str, str]) -> None:
+def test_how_an_attempt_ended_is_seen(database: str, result: Result, error: str | None, shown: dict[str, str]) -> None:
     async def work(one: AlertLog, other: AlertLog) -> None:
         await one.raise_alerts([alert()], to("a"), NOON)
         await one.record(await taken(one, "a", NOON), result, NOON + SECOND, error, NOON + 6 * SECOND)
@@ -118,10 +115,10 @@ def test_how_an_attempt_ended_is_seen(tmp_path: Path, result: Result, error: str
         again = await other.claim("a", NOON + 6 * SECOND, LEASE)
         assert (again is not None) is (result is Result.PENDING)
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_a_late_failure_does_not_undo_a_delivery(tmp_path: Path) -> None:
+def test_a_late_failure_does_not_undo_a_delivery(database: str) -> None:
     """The first attempt outlived its lease; the second delivered."""
 
     async def work(one: AlertLog, other: AlertLog) -> None:
@@ -131,10 +128,10 @@ def test_a_late_failure_does_not_undo_a_delivery(tmp_path: Path) -> None:
         await one.record(first, Result.PENDING, NOON + LEASE, "too late", NOON)
         assert await one.claim("a", NOON + LEASE, LEASE) is None
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_a_channel_that_is_gone_ends_visibly(tmp_path: Path) -> None:
+def test_a_channel_that_is_gone_ends_visibly(database: str) -> None:
     async def work(one: AlertLog, _other: AlertLog) -> None:
         await one.raise_alerts([alert()], to("gone"), NOON)
         assert await one.abandon(NOON + 2 * GIVE_UP_AFTER) == 0
@@ -142,10 +139,10 @@ def test_a_channel_that_is_gone_ends_visibly(tmp_path: Path) -> None:
         ((delivery,),) = [row["deliveries"] for row in await one.listed()]
         assert (delivery["result"], delivery["error"]) == ("failed", NOBODY)
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_the_newest_are_listed_first(tmp_path: Path) -> None:
+def test_the_newest_are_listed_first(database: str) -> None:
     async def work(one: AlertLog, _other: AlertLog) -> None:
         for number in range(5):
             await one.raise_alerts([alert(number)], to(), NOON + number * SECOND)
@@ -153,18 +150,17 @@ def test_the_newest_are_listed_first(tmp_path: Path) -> None:
         assert (await one.listed(1))[0]["raised_at"] == "2026-11-23T12:00:04Z"
         assert await one.raise_alerts([], to(), NOON) == []
 
-    run(tmp_path, work)
+    run(database, work)
 
 
-def test_an_alert_outlives_the_process(tmp_path: Path) -> None:
+def test_an_alert_outlives_the_process(database: str) -> None:
     async def raising(one: AlertLog, _other: AlertLog) -> None:
         await one.raise_alerts([alert()], to("a"), NOON)
 
     async def asking(one: AlertLog, _other: AlertLog) -> None:
         assert await one.raise_alerts([alert()], to("a"), NOON) == []
         assert (await taken(one, "a", NOON)).alert == alert()
+        assert [len(row["deliveries"]) for row in await one.listed()] == [1]
 
-    run(tmp_path, raising)
-    run(tmp_path, asking)
-    with closing(sqlite3.connect(tmp_path / "farebox.db")) as database:
-        assert database.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
+    run(database, raising)
+    run(database, asking)

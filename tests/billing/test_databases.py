@@ -87,3 +87,18 @@ def test_locks_taken_in_any_order_are_no_circle(postgres: str) -> None:
         await engine.dispose()
 
     asyncio.run(scene())
+
+
+def test_what_postgresql_has_confirmed_survives_its_death(postgres: str) -> None:
+    """The server of these tests confirms before it has written, as some are set up to."""
+
+    async def scene() -> None:
+        engine = engine_of(postgres)
+        for write in (False, True):
+            async with writing(engine) if write else engine.connect() as connection:
+                waits = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
+                default = "SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'"
+                assert (waits, (await connection.execute(text(default))).scalar_one()) == ("on", "off")
+        await engine.dispose()
+
+    asyncio.run(scene())

@@ -24,9 +24,11 @@ def charged(ident: str, who: Attribution, *made: Made) -> Charge:
     return Charge(call, outcome, None, None, None, Usage(), (), Usage(), 0, "test")
 
 
-def with_owners(path: Path, scenario: Callable[[Owners, Journal, Store], Awaitable[None]], ceiling: int = 100) -> None:
+def with_owners(
+    path: Path, database: str, scenario: Callable[[Owners, Journal, Store], Awaitable[None]], ceiling: int = 100
+) -> None:
     async def run() -> None:
-        journal, store = Journal(path / "journal"), Store(f"sqlite:///{path}/ledger.db")
+        journal, store = Journal(path / "journal"), Store(database)
         try:
             await store.create()
             await scenario(Owners(journal, store, ceiling), journal, store)
@@ -53,7 +55,7 @@ def test_who_may_use_what(viewer: Owner, owner: Owner | None, may: bool) -> None
     assert viewer.may_use(owner) is may
 
 
-def test_an_owner_is_known_from_wherever_its_charge_is(tmp_path: Path) -> None:
+def test_an_owner_is_known_from_wherever_its_charge_is(tmp_path: Path, database: str) -> None:
     async def scenario(owners: Owners, journal: Journal, store: Store) -> None:
         owners.charged(charged("1", BLUE, Made("in memory")))
         journal.close(charged("2", RED, Made("in the journal"), Made('odd "id"')))
@@ -66,10 +68,10 @@ def test_an_owner_is_known_from_wherever_its_charge_is(tmp_path: Path) -> None:
         }
         assert await owners.of([*expected, "unknown", "in the"]) == expected
 
-    with_owners(tmp_path, scenario)
+    with_owners(tmp_path, database, scenario)
 
 
-def test_what_came_of_an_object_belongs_with_it(tmp_path: Path) -> None:
+def test_what_came_of_an_object_belongs_with_it(tmp_path: Path, database: str) -> None:
     async def scenario(owners: Owners, journal: Journal, store: Store) -> None:
         await store.post([charged("1", BLUE, Made("batch"))])
         journal.close(charged("2", RED, Made("output", "batch")))  # whoever was the first to see it
@@ -79,10 +81,10 @@ def test_what_came_of_an_object_belongs_with_it(tmp_path: Path) -> None:
             ("output", "detail"), Owner("blue", "b")
         )
 
-    with_owners(tmp_path, scenario)
+    with_owners(tmp_path, database, scenario)
 
 
-def test_an_object_belongs_to_who_made_it_first(tmp_path: Path) -> None:
+def test_an_object_belongs_to_who_made_it_first(tmp_path: Path, database: str) -> None:
     async def scenario(owners: Owners, _journal: Journal, store: Store) -> None:
         await store.post([charged("1", BLUE, Made("x")), charged("2", RED, Made("x"))])
         await store.post([charged("3", RED, Made("x"))])
@@ -90,10 +92,10 @@ def test_an_object_belongs_to_who_made_it_first(tmp_path: Path) -> None:
         owners.charged(charged("4", RED, Made("x")))
         assert await owners.of(["x"]) == {"x": Owner("blue", "b")}
 
-    with_owners(tmp_path, scenario)
+    with_owners(tmp_path, database, scenario)
 
 
-def test_memory_is_bounded_and_what_leaves_it_is_looked_up_again(tmp_path: Path) -> None:
+def test_memory_is_bounded_and_what_leaves_it_is_looked_up_again(tmp_path: Path, database: str) -> None:
     async def scenario(owners: Owners, journal: Journal, store: Store) -> None:
         for number in range(10):
             settled = charged(str(number), BLUE, Made(f"made {number}"))
@@ -103,13 +105,13 @@ def test_memory_is_bounded_and_what_leaves_it_is_looked_up_again(tmp_path: Path)
         assert len(await owners.of([f"made {number}" for number in range(10)])) == 10
         assert len(owners._remembered) == 3
 
-    with_owners(tmp_path, scenario, ceiling=3)
+    with_owners(tmp_path, database, scenario, ceiling=3)
 
 
-def test_many_are_asked_for_at_once(tmp_path: Path) -> None:
+def test_many_are_asked_for_at_once(tmp_path: Path, database: str) -> None:
     async def scenario(owners: Owners, _journal: Journal, store: Store) -> None:
         made = [Made(f"file-{number}") for number in range(2500)]
         await store.post([charged("1", BLUE, *made)])
         assert len(await owners.of([each.id for each in made])) == 2500
 
-    with_owners(tmp_path, scenario, ceiling=5000)
+    with_owners(tmp_path, database, scenario, ceiling=5000)

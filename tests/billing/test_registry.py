@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -28,10 +27,10 @@ EACH: tuple[Definition, ...] = (
 
 
 @pytest.fixture
-def with_registry(tmp_path: Path) -> Callable[[Callable[[Registry], Awaitable[None]]], None]:
+def with_registry(database: str) -> Callable[[Callable[[Registry], Awaitable[None]]], None]:
     def run(question: Callable[[Registry], Awaitable[None]]) -> None:
         async def scene() -> None:
-            store = Store(f"sqlite:///{tmp_path}/farebox.db")
+            store = Store(database)
             await store.create()
             try:
                 await question(store.registry)

@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def running(clock: Clock) -> Iterator[Running]:
-    with in_thread(Simulator(seed=5), sleep=clock.sleep) as listening:
+    with in_thread(Simulator(seed=5, clock=lambda: 1_795_000_000.5), sleep=clock.sleep) as listening:
         yield listening
 
 
@@ -330,7 +330,7 @@ def test_a_client_that_leaves_pays_in_full(path: str) -> None:
     async def sleep(_: float) -> None:
         await asyncio.get_running_loop().run_in_executor(None, gone.wait)
 
-    with in_thread(Simulator(seed=5), sleep=sleep) as running:
+    with in_thread(Simulator(seed=5, clock=lambda: 1_795_000_000.5), sleep=sleep) as running:
         with socket.create_connection((running.host, running.port), timeout=10) as connection:
             told = "words=500; stall=1@2; prompt_tokens=1000; completion_tokens=100; interval=0.1"
             connection.sendall(request(told, stream=True, path=path))
