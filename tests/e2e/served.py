@@ -73,8 +73,8 @@ class Answer:
         return code
 
 
-async def ask(port: int, body: Mapping[str, Any], key: str = "sk-a") -> Answer | None:
-    """One call on a connection of its own; None when it broke off."""
+async def ask(port: int, body: Mapping[str, Any], key: str = "sk-a", told: str = "") -> Answer | None:
+    """One call on a connection of its own, perhaps with something told to the simulator; None when it broke off."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -83,7 +83,8 @@ async def ask(port: int, body: Mapping[str, Any], key: str = "sk-a") -> Answer |
         content = json.dumps(body).encode()
         writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nConnection: close\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (key.encode(), len(content), content)
+            b"X-Simulate: %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (key.encode(), told.encode(), len(content), content)
         )
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = head.split("\r\n")
