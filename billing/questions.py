@@ -47,7 +47,8 @@ def sums(source: Source, by: Iterable[str], names: Iterable[str], equal: Sequenc
     columns = [source.columns[name] for name in by]
     narrowed = (equals(source.columns[name], value) for name, value in equal)
     summed = (func.coalesce(func.sum(source.sums[name]), 0) for name in names)
-    return select(*columns, *summed).where(*source.meant, *narrowed).group_by(*reversed(columns))  # in the order of time
+    in_time = reversed(columns)  # the bucket first: that is how roll-ups lie
+    return select(*columns, *summed).where(*source.meant, *narrowed).group_by(*in_time)
 
 
 def quantities(by: Sequence[str], over: Cover, equal: Sequence[tuple[str, str]]) -> Select[Any]:
