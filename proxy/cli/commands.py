@@ -11,7 +11,6 @@ from billing.sums import grain_of
 from billing.windows import INTERVALS
 from proxy.cli import (
     alerts,
-    breakeven,
     budgets,
     finetune,
     journals,
@@ -46,7 +45,6 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(replicas.app, name="replicas")
 app.add_typer(journals.app, name="journal")
-finetune.app.command()(breakeven.breakeven)
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(moving.export, name="export")
 app.command("import")(moving.import_ledger)
