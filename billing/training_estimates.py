@@ -178,6 +178,11 @@ def _trained(book: PriceBook, at: datetime) -> list[str]:
     )
 
 
+def endings(plan: Plan, form: Form, training: Training, ends: Mapping[str, Retirement]) -> tuple[str, ...]:
+    """What has ended or is going to end before a job is worth much: training itself, the model, its method."""
+    return (*_obstacles(plan, form, training, ends), *_prospects(plan, training, ends))
+
+
 def _obstacles(plan: Plan, form: Form, training: Training, ends: Mapping[str, Retirement]) -> Iterator[str]:
     end, closing = retirement_of(plan.model, ends), training.closing
     base = parse(plan.model).base

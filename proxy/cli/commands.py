@@ -11,7 +11,9 @@ from billing.sums import grain_of
 from billing.windows import INTERVALS
 from proxy.cli import (
     alerts,
+    breakeven,
     budgets,
+    endings,
     finetune,
     journals,
     keys,
@@ -45,6 +47,8 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(replicas.app, name="replicas")
 app.add_typer(journals.app, name="journal")
+finetune.app.command()(breakeven.breakeven)
+finetune.app.command()(endings.calendar)
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(moving.export, name="export")
 app.command("import")(moving.import_ledger)

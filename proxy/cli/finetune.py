@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from billing import retirements, training_models
 from billing.price_sources import price_book
-from billing.training_estimates import SECONDS_AN_HOUR, Plan, estimate, shown
+from billing.training_estimates import SECONDS_AN_HOUR, Plan, endings, estimate, shown
 from billing.training_files import METHODS, Batches, Surveyed
 from billing.training_tallies import Examination, Report
 from proxy import moderating
@@ -59,7 +59,9 @@ def check(
         if file == "-":
             fail("--moderate reads the file more than once: name it", 2)
         flagged = _screened(Path(file))
-    show_check(file, model, report, flagged, limit, form)
+    now = datetime.now(UTC)
+    ends = endings(Plan(model, now), report.form, training_models.known(), retirements.announced()) if model else ()
+    show_check(file, model, report, flagged, limit, form, ends)
     if report.errors or flagged:
         raise typer.Exit(1)
 

@@ -11,10 +11,17 @@ from proxy.moderating import Flagged
 
 
 def show_check(
-    file: str, model: str | None, report: Report, flagged: list[Flagged] | None, limit: int, form: Format
+    file: str,
+    model: str | None,
+    report: Report,
+    flagged: list[Flagged] | None,
+    limit: int,
+    form: Format,
+    endings: tuple[str, ...] = (),
 ) -> None:
     """Write the report of a check. A table has the first `limit` problems, errors before warnings, and sums; JSON is
-    one object, CSV all problems that are listed. `flagged` is None where moderation was not asked."""
+    one object, CSV all problems that are listed. `flagged` is None where moderation was not asked; `endings` says what
+    of training the model ends, and when."""
     problems = problems_shown(report)
     flags = [
         {
@@ -39,6 +46,8 @@ def show_check(
         )
         if form is Format.TABLE:
             _say_in_all(report, flagged, report.errors + report.remarks - len(first))
+            for ending in endings:
+                typer.echo(f"* {ending}")
         return
     by_category = Counter(category for one in flagged or () for category in one.categories)
     answer = {
@@ -59,6 +68,7 @@ def show_check(
             }
             for kind in report.kinds
         ],
+        "endings": list(endings),
         "problems": problems,
         "problems_listed_at_most": LISTED_CEILING,
         "flagged": None

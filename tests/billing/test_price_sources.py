@@ -13,11 +13,13 @@ from billing.money import usd_from_pico
 from billing.price_sources import own_prices, price_book, user_prices
 from billing.prices import STANDARD, TIERS, Price, PriceBook
 from billing.rating import cost, rate_usage
+from billing.training_holds import training_price
 from billing.usage import TOKEN_UNITS, Unit, Usage
 
 BOOK = price_book()
 OWN = own_prices()
 CASES = tomllib.loads((Path(__file__).parents[1] / "tables/prices.toml").read_text(encoding="utf-8"))["cases"]
+FINE_TUNING = tomllib.loads((Path(__file__).parents[1] / "tables/fine_tuning.toml").read_text(encoding="utf-8"))
 
 WORDS = {
     "input": Unit.INPUT_TEXT,
@@ -38,6 +40,8 @@ WORDS = {
     "file searches": Unit.FILE_SEARCH_CALLS,
     "images": Unit.IMAGES,
     "video seconds": Unit.VIDEO_SECONDS,
+    "tokens": Unit.TRAINING_TOKENS,
+    "seconds": Unit.TRAINING_SECONDS,
 }
 MAGNITUDES = {"k": 1_000, "M": 1_000_000}
 
@@ -76,6 +80,20 @@ def test_a_call_costs_what_the_list_says(model: str, tier: str, day: str, words:
         assert (rated.lines, rated.unpriced) == ((), usage(words))
     else:
         assert (usd_from_pico(rated.cost_pico), rated.unpriced) == (expected, Usage())
+
+
+@pytest.mark.parametrize(("model", "tier", "day", "words", "expected"), FINE_TUNING["calls"])
+def test_a_fine_tuned_model_costs_what_the_list_of_the_day_said(
+    model: str, tier: str, day: str, words: str, expected: str
+) -> None:
+    test_a_call_costs_what_the_list_says(model, tier, day, words, expected)
+
+
+@pytest.mark.parametrize(("model", "day", "words", "expected"), FINE_TUNING["training"])
+def test_training_costs_what_the_list_of_the_day_said(model: str, day: str, words: str, expected: str) -> None:
+    [(unit, quantity)] = usage(words).items()
+    price = training_price(model, unit, BOOK, noon(day))
+    assert (usd_from_pico(cost(quantity, price.rates[unit])) if price else "unpriced") == expected
 
 
 @pytest.mark.parametrize("model", TEXT_AND_EMBEDDING_MODELS)

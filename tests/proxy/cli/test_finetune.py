@@ -108,6 +108,13 @@ def test_the_model_tells_how_long_an_example_may_be(run: Run) -> None:
     assert "65,536" in result.stdout
 
 
+def test_what_of_training_a_model_has_ended_is_said(run: Run) -> None:
+    said = "gpt-3.5-turbo-0125 was shut down on 2026-10-23, with all models trained from it"
+    assert f"* {said}\n" in run("check", "--model", "gpt-3.5-turbo-0125").stdout
+    assert said in answer(run("check", "--model", "gpt-3.5-turbo-0125", "--format", "json"))["endings"]
+    assert answer(run("check", "--format", "json"))["endings"] == []
+
+
 def test_a_file_can_be_piped_in(run: Run) -> None:
     assert "- : " not in run("check", typed=GOOD).stdout
     assert answer(run("check", "--format", "json", typed=GOOD))["examples"] == 20
