@@ -79,8 +79,11 @@ class Life:
     open: dict[str, Call] = field(default_factory=dict)
     limit: int = 0
     """The limit that it knows."""
-    settled: int = 0
-    """The limit that it knew when it last heard from the database."""
+
+    @property
+    def unused(self) -> int:
+        """What it may still admit without asking."""
+        return sum(max((it.granted or 0) - it.spent - it.held, 0) for it in self.balances.standings())
 
 
 class World:
@@ -97,8 +100,8 @@ class World:
         """Calls that were open when their replica died; its journal knows them."""
         self.limit, self.revision = 0, 0
         self._lines: list[Line] = []
-        self.unasked = 0
-        """Asked for at replicas that did not know yet that there is a budget."""
+        self.untold = dict.fromkeys(self.names, 0)
+        """Asked for at replicas that did not know yet that there is a budget, until they have said so."""
         self.counts: dict[str, int] = {}
         self._numbers = count()
 
@@ -124,6 +127,10 @@ class World:
         held = sum(call.held_pico for life in self.lives.values() for call in life.open.values())
         hanging = sum(call.held_pico for calls in self.hanging.values() for call in calls.values())
         return sum(self.spent.values()) + held + hanging
+
+    def promised(self) -> int:
+        """What is spent, held, and may be held without asking. A limit that is lowered takes none of it back."""
+        return self.total() + sum(life.unused for life in self.lives.values())
 
     async def check(self) -> None:
         """The escrow grants a replica no less than it believes; and all together, while nothing was spent without
@@ -167,10 +174,14 @@ class World:
         life.revision, life.limit = self.revision, self.limit
 
     async def step(self, name: str) -> None:
-        """One exchange, if the line lets it."""
+        """One exchange, if the line lets it: no more is promised than the limit that the replica knows."""
+        life, before = self.lives[name], self.promised()
         try:
-            await self.lives[name].leaser.step()
-            self.lives[name].settled = self.lives[name].limit
+            await life.leaser.step()
+            if life.revision:
+                self.untold[name] = 0
+            bound = max(before, life.limit + sum(self.untold.values()))
+            assert self.promised() <= bound, f"{self.promised()} of {bound} promised once {name} had asked"
             self.seen("exchanged")
         except LineDown:
             self.seen("line down")
@@ -188,14 +199,14 @@ class World:
             self.seen("lease ended")
             return False
         if self.revision and not life.revision:
-            self.unasked += ask
+            self.untold[name] += ask
+        before = self.promised()
         if life.balances.authorise(call):
             self.seen("refused")
             return False
         self.seen("admitted")
         life.open[call.id] = call
-        bound = max(life.settled for life in self.lives.values()) + self.unasked
-        assert not life.revision or self.total() <= bound, f"{self.total()} of {bound} after {call.id} on {name}"
+        assert not life.revision or self.promised() <= before, f"{call.id} on {name} was in no slice"
         return True
 
     def end(self, name: str) -> None:
