@@ -90,34 +90,53 @@ def _member(body: bytes, name: bytes) -> tuple[int, int] | None:
     return found
 
 
+REWRITTEN_CEILING = 2**20
+"""No event is kept back that is longer, in bytes: the chunk that was added is short, and some streams never end one."""
+
+_CUT_END = 3
+"""So many bytes may be the beginning of an event's end."""
+
+
 class UsageRemover:
     """Takes out of an event stream what asking for usage added to it, whatever cuts the network made.
 
-    `feed` returns the bytes that may pass on: all of them up to the end of the last whole event.
+    `feed` returns the bytes that may pass on: all of them up to the end of the last whole event. An event longer than
+    `REWRITTEN_CEILING` passes as it is.
     """
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
+        self._too_long = False
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes of the app's own stream."""
-        if not self._pending and data.endswith(b"\n\n") and b"\r" not in data and data.count(b"\n\n") == 1:
+        pending = self._pending
+        if not pending and data.endswith(b"\n\n") and b"\r" not in data and data.count(b"\n\n") == 1:
             return _without_usage(data)
-        data = self._pending + data
+        searched = max(len(pending) - _CUT_END, 0)
+        pending += data
         passed: list[bytes] = []
         start = 0
-        for end in _EVENT_END.finditer(data):
-            if end.end() == len(data) and end[0].endswith(b"\r"):
+        for end in _EVENT_END.finditer(pending, searched):
+            if end.end() == len(pending) and end[0].endswith(b"\r"):
                 break  # the LF of this CR may be on its way
-            passed.append(_without_usage(data[start : end.end()]))
-            start = end.end()
-        self._pending = data[start:]
+            passed.append(self._passing(bytes(pending[start : end.end()])))
+            self._too_long, start = False, end.end()
+        if len(pending) - start > REWRITTEN_CEILING:
+            passed.append(bytes(pending[start:-_CUT_END]))
+            self._too_long, start = True, len(pending) - _CUT_END
+        del pending[:start]
         return b"".join(passed)
 
     def close(self) -> bytes:
         """What is left when the stream ends in the middle of an event."""
-        rest, self._pending = self._pending, b""
-        return _without_usage(rest)
+        rest = bytes(self._pending)
+        self._pending.clear()
+        return self._passing(rest)
+
+    def _passing(self, event: bytes) -> bytes:
+        """An event as it passes on, or the rest of one whose beginning has passed."""
+        return event if self._too_long else _without_usage(event)
 
 
 def _without_usage(event: bytes) -> bytes:

@@ -5,11 +5,14 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from billing.store import Narrowing, Store
 
 ROOT = Path(__file__).parent.parent.parent
 READY = "OPENAI_BASE_URL="
@@ -98,3 +101,28 @@ async def ask(port: int, body: Mapping[str, Any], key: str = "sk-a", told: str =
         return None
     finally:
         writer.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for what happens in another process."""
+    async with asyncio.timeout(60):
+        while not happened():
+            await asyncio.sleep(0.01)
+
+
+async def charges_of(database: str, enough: int = 0) -> list[dict[str, Any]]:
+    """All charges, once there are enough of them."""
+    store = Store(database)
+    async with asyncio.timeout(60):
+        while len(found := [row async for row in store.charges(Narrowing())]) < enough:
+            await asyncio.sleep(0.05)
+    await store.close()
+    return found

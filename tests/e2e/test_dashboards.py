@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from e2e.served import free_port
 from programs import program
 from replica import Replica
 from scripted_upstream import answering, scripted
@@ -97,13 +97,6 @@ VARIABLES: set[Variable] = {variable for dashboard in DASHBOARDS for variable in
 def answered(series: Series) -> bool:
     """Whether something was answered, and every figure is one."""
     return bool(series) and all(math.isfinite(float(one["value"][1])) for one in series)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def adapted(text: str, *changes: tuple[str, str]) -> str:

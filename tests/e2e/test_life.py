@@ -1,14 +1,11 @@
 """Lives of replicas: several on one port, the end of one, and a start behind a large journal. Nothing is lost."""
 
 import asyncio
-import socket
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from e2e.served import Answer, ask, serve
+from e2e.served import Answer, ask, charges_of, free_port, serve, until
 from ledgers import some_charge
 
 from billing.journal import Journal
@@ -20,29 +17,6 @@ from proxy.simulator.simulator import Simulator
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 STREAM = CHAT | {"stream": True}
 LARGE = 20_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
-async def charges_of(database: str, enough: int = 0) -> list[dict[str, Any]]:
-    """All charges, once there are enough of them."""
-    store = Store(database)
-    async with asyncio.timeout(60):
-        while len(found := [row async for row in store.charges(Narrowing())]) < enough:
-            await asyncio.sleep(0.05)
-    await store.close()
-    return found
 
 
 def test_two_share_a_port_and_a_third_adopts_what_one_that_dies_has_left(tmp_path: Path, postgres: str) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from replica import Replica, until
 from scripted_upstream import Seen, answering, scripted
 
 from billing.attribution import Attribution
+from billing.budgets import Budget
 from billing.charges import Call
 from billing.journal import Journal, JournalLocked
 from billing.money import PICO_PER_USD
@@ -163,3 +167,39 @@ def test_ids_sort_by_time_and_do_not_repeat() -> None:
     assert len(set(ids)) == 1000
     assert all(ident.startswith("fbx_") and len(ident) == 32 for ident in ids)
     assert ids[0][:16] <= ids[-1][:16]
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), -timedelta(hours=1), timedelta(days=40), -timedelta(days=40)])
+def test_a_clock_that_jumps_in_the_middle_of_a_call_loses_nothing(
+    settings: Any, jump: timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half an hour from the end of a budget's day, while a call is open, and back again after a restart."""
+    there = [datetime(2026, 11, 24, 23 if jump > timedelta() else 0, 30, tzinfo=UTC)]
+    clock = replace(system_clock(), now=lambda: there[0])
+
+    async def jumping(_seen: Seen, writer: asyncio.StreamWriter) -> None:
+        there[0] += jump
+        writer.write(OK)
+
+    async def scene() -> None:
+        async with scripted(jumping) as upstream:
+            for life in (1, 2):
+                async with running(settings(upstream.url), clock) as app:
+                    farebox = Replica(app)
+                    if life == 1:
+                        await farebox.define(Budget("daily", PICO_PER_USD, "day"))
+                    for _ in range(3):
+                        assert b" 200 OK" in await farebox.send(POST)
+                        there[0] -= jump
+                    charges = await farebox.charges()
+                    assert len(charges) == 3 * life
+                    (position,) = app.balances.positions(there[0])
+                    assert (position.spent_pico, position.held_pico) == (sum(row["cost_pico"] for row in charges), 0)
+                    assert {row["basis"] for row in charges} == {"reported"}
+                    there[0] += jump
+                    (position,) = app.balances.positions(there[0])
+                    assert (position.spent_pico, position.held_pico) == (0, 0), "a call belongs to when it began"
+                    there[0] -= jump
+
+    asyncio.run(scene())
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -327,6 +327,18 @@ def test_an_event_passes_as_soon_as_it_is_whole() -> None:
     assert remover.close() == b'data: {"b"'
 
 
+@pytest.mark.parametrize("size", [1000, 2**16 - 1, 2**20])
+def test_an_event_that_does_not_end_passes_on_and_what_comes_after_it_is_rewritten(size: int) -> None:
+    long = b'data: {"usage":null,"a":"' + b"x" * 3 * 2**20 + b'"}'
+    stream = b'data: {"usage":null}\n\n' + long + b'\n\ndata: {"usage":null}\n\n'
+    remover, passed, most = UsageRemover(), bytearray(), 0
+    for start in range(0, len(stream), size):
+        passed += remover.feed(stream[start : start + size])
+        most = max(most, min(start + size, len(stream)) - len(passed))
+    assert bytes(passed) + remover.close() == b"data: {}\n\n" + long + b"\n\ndata: {}\n\n"
+    assert most <= 2**20 + 20, "no more is kept back"
+
+
 @pytest.mark.parametrize(
     ("event", "passes"),
     [

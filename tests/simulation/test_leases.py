@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from simulation.leases import World
 
 from billing.leases import LEASE_SECONDS
@@ -146,6 +147,7 @@ async def rounds(world: World, number: int) -> None:
             assert life.revision == world.revision
 
 
+@pytest.mark.timeout(180 + SCHEDULES)
 def test_replicas_together_never_spend_more_than_the_limit(tmp_path: Path) -> None:
     seen: dict[str, int] = {}
     for seed in range(FIRST, FIRST + SCHEDULES):
