@@ -143,7 +143,19 @@ class Balances:
         """A call has ended: its cost takes the place of its hold. A cost that is not known counts as the hold."""
         hold = self._holds.pop(charge.call.id, None)
         spent, unknown = counted(charge)
+        if hold and hold.call.started_at != charge.call.started_at:  # it counts in another window than it was held in
+            self._add(hold.call, held=-hold.pico)
+            hold = None
         self._add(charge.call, spent, -hold.pico if hold else 0, unknown)
+
+    def keep(self, call: Call) -> None:
+        """Hold for a call whose usage comes later for as long as that takes: what is held already, or what was held
+        by an earlier life or another replica, past a limit if it must be."""
+        if hold := self._holds.get(call.id):
+            hold.call = call
+        else:
+            self._holds[call.id] = _Hold(call, call.held_pico)
+            self._add(call, held=call.held_pico)
 
     def release(self, call_id: str) -> None:
         """Let a hold go, if it is there."""
@@ -151,8 +163,13 @@ class Balances:
             self._add(hold.call, held=-hold.pico)
 
     def expire(self, admitted_before: datetime) -> list[str]:
-        """Let the holds go of calls that were admitted before a moment; their ids."""
-        stale = [ident for ident, hold in self._holds.items() if hold.call.started_at < admitted_before]
+        """Let the holds go of calls that were admitted before a moment, but for those whose usage comes later; their
+        ids."""
+        stale = [
+            ident
+            for ident, hold in self._holds.items()
+            if hold.call.started_at < admitted_before and hold.call.pending is None
+        ]
         for ident in stale:
             self.release(ident)
         return stale

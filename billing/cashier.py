@@ -6,13 +6,13 @@ once and on disk a moment later; what must not happen before that waits for `ope
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from billing.balances import Balances
 from billing.budgets import Shortage
-from billing.charges import Basis, Call, Charge, Outcome, charge
+from billing.charges import Basis, Call, Charge, Outcome, Pending, announcement, charge
 from billing.journal import Journal, JournalUnwritable
 from billing.prices import PriceBook
 
@@ -24,13 +24,17 @@ INTERRUPTED = "interrupted"
 GAPS_TOLD_CEILING = 1000
 """Names are the apps' to invent: after so many different gaps the log has said enough, the metrics go on."""
 
+LATER = "usage_later"
+"""Reason of what is said of a call whose usage comes later."""
+
 UNMETERED = "unmetered"
 """Reason of a charge for a route that no table knows."""
 
 
 class Cashier:
     """Opens and ends exchanges. `listeners` are told of every charge as it is recorded, `freed` whenever a hold has
-    gone."""
+    gone; `announced` of what a call has made whose usage comes later, and `deferred` of that call, also after a
+    start."""
 
     def __init__(self, journal: Journal, book: PriceBook, balances: Balances) -> None:
         self._journal = journal
@@ -39,6 +43,8 @@ class Cashier:
         self.book = book
         self.listeners: list[Callable[[Charge], None]] = []
         self.freed: list[Callable[[], None]] = []
+        self.announced: list[Callable[[Charge], None]] = []
+        self.deferred: list[Callable[[Call], None]] = []
 
     def open(self, call: Call) -> Shortage | None:
         """Hold `call.held_pico` on the call's budgets and record it; it may leave when `opened` says so.
@@ -83,11 +89,15 @@ class Cashier:
         return topped
 
     def settle(self, call: Call, outcome: Outcome) -> Charge:
-        """Price an ended exchange and record its charge. Never refuses: the money is already gone.
+        """Price an ended exchange and record its charge. Never refuses: the money is already gone. With
+        `outcome.pending` it stays open, and held, until it is settled again; what it has made is recorded at once.
 
         Should the journal be unwritable just now, the charge waits in memory and is in the log.
         """
         settled = charge(call, outcome, self.book)
+        if outcome.pending is not None:
+            self._defer(settled, outcome.pending)
+            return settled
         with contextlib.suppress(JournalUnwritable):
             self._journal.close(settled)
         self._balances.settle(settled)
@@ -108,11 +118,40 @@ class Cashier:
         return self._journal.waiting()
 
     def settle_interrupted(self, now: datetime) -> int:
-        """Settle what an earlier life left in flight, with cost unknown; return how many there were."""
-        unfinished = self._journal.unfinished()
-        for call in unfinished:
-            self.settle(call, Outcome(now, Basis.UNKNOWN, reason=INTERRUPTED))
-        return len(unfinished)
+        """Settle what an earlier life left in flight, with cost unknown; return how many there were. Calls whose usage
+        comes later are held on, and wait for it."""
+        interrupted = 0
+        for call in self._journal.unfinished():
+            if call.pending is not None:
+                self._wait_for(call)
+            else:
+                self.settle(call, Outcome(now, Basis.UNKNOWN, reason=INTERRUPTED))
+                interrupted += 1
+        return interrupted
+
+    async def inherit(self, calls: Sequence[Call]) -> None:
+        """Wait for the usage of calls in another's stead; they are in this journal when this returns. Raises
+        JournalUnwritable."""
+        for call in calls:
+            self._journal.open(call)
+            self._wait_for(call)
+        await self._journal.committed()
+
+    def _defer(self, answered: Charge, pending: Pending) -> None:
+        call = replace(answered.call, pending=pending)
+        told = announcement(answered)
+        with contextlib.suppress(JournalUnwritable):
+            if told.outcome.made:
+                self._journal.close(told)
+            self._journal.open(call)
+        self._wait_for(call)
+        for announced in self.announced:
+            announced(told)
+
+    def _wait_for(self, call: Call) -> None:
+        self._balances.keep(call)
+        for deferred in self.deferred:
+            deferred(call)
 
     def _let_go(self, call: Call) -> None:
         self._balances.release(call.id)

@@ -1,7 +1,7 @@
 """A charge: what one exchange cost, why, and who pays. Immutable, and free of any content."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -19,6 +19,15 @@ class Basis(StrEnum):
     ESTIMATED = "estimated"
     UNKNOWN = "unknown"
     FREE = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Usage that comes later: the path of the upstream's object that will tell it, and which `kind` of object it is
+    (`billing.pending`)."""
+
+    kind: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Call:
     streamed: bool = False
     held_pico: int = 0
     hold: str | None = None
+    pending: Pending | None = None
+    """Where its usage will be told, once it is known that this comes after its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,8 @@ class Made:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an exchange ended. `reason` says why its figures are not reported ones (`no_usage`, `cancelled`, …);
-    `made` are the objects that its answer tells of for the first time."""
+    `made` are the objects that its answer tells of for the first time. With `pending` it has not ended: the answer is
+    there, its usage comes later."""
 
     ended_at: datetime
     basis: Basis
@@ -66,6 +78,7 @@ class Outcome:
     upstream_request_id: str | None = None
     reason: str | None = None
     made: tuple[Made, ...] = ()
+    pending: Pending | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +130,21 @@ def charge(call: Call, outcome: Outcome, book: PriceBook) -> Charge:
     )
 
 
+ANNOUNCED = "announced"
+"""Reason of what is no charge: it tells of the objects that a call has made whose usage comes later."""
+
+
+def announcement(answered: Charge) -> Charge:
+    """What tells of the objects that a call has made, before its own charge does."""
+    call, outcome = replace(answered.call, id=f"{answered.call.id}:made", held_pico=0), answered.outcome
+    told = Outcome(outcome.ended_at, Basis.FREE, reason=ANNOUNCED, made=outcome.made)
+    return replace(answered, call=call, outcome=told, usage=Usage(), lines=(), unpriced=Usage(), cost_pico=0)
+
+
 def rated(part: Reading, model: str | None, tier: str | None, call: Call, book: PriceBook) -> Rated:
     """A reading at its model's price; a variant has a row of its own, under the model's undated name."""
     name = f"{parse(model or '').base_model} {part.variant}" if part.variant else model or ""
-    return book.rate(part.usage, name, tier, call.started_at)
+    return book.rate(part.usage, name, tier, call.started_at, part.context_tokens)
 
 
 def _cost(basis: Basis, cost_pico: int, *, nothing_priced: bool) -> int | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from billing.balances import Balances
 from billing.cashier import Cashier
+from billing.charges import Call
 from billing.journal import Journal, JournalLocked
 from billing.poster import Poster
 from billing.prices import PriceBook
@@ -63,12 +64,14 @@ def claim(journals: Path, replica: str, sharing: int, open_journal: Callable[[Pa
 class Adoption:
     """Settles and posts what other replicas have left in their journals, once nobody keeps those any more. `own` is the
     folder that is kept here; `adopted` is called with the replica's name before its journal is let go, where replicas
-    share budgets."""
+    share budgets. `inherit` takes over the calls whose usage comes later."""
 
     def __init__(
         self, own: Path, store: Store, book: PriceBook, now: Callable[[], datetime],
         adopted: Callable[[str], Awaitable[None]] | None = None,
+        inherit: Callable[[Sequence[Call]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
+        self._inherit = inherit
         self._own, self._store, self._book, self._now, self._adopted = own, store, book, now, adopted
         self._empty: dict[Path, int] = {}
         self.working = asyncio.Lock()
@@ -98,6 +101,10 @@ class Adoption:
             return False
         cashier = Cashier(journal, self._book, Balances(ZoneInfo("UTC")))
         interrupted = cashier.settle_interrupted(self._now())
+        if self._inherit and (later := journal.unfinished()):
+            await self._inherit(later)
+            for call in later:  # after they are in the other journal: twice is harmless, never is not
+                journal.release(call.id)
         await Poster(journal, self._store).drain()
         name = replica_of(journal.folder)
         if self._adopted:

@@ -74,11 +74,12 @@ class Price:
             return self.unverified
         return "; ".join(filter(None, (f"promised until {promised} only, not verified since", self.unverified)))
 
-    def rates_for(self, usage: Usage) -> Mapping[Unit, Rate]:
-        """The rates that hold for a call of this usage."""
-        if self.long_rates is not None and self.long_from is not None and usage.input_tokens > self.long_from:
-            return self.long_rates
-        return self.rates
+    def rates_for(self, usage: Usage, context_tokens: int | None = None) -> Mapping[Unit, Rate]:
+        """The rates that hold for a call of this usage; for many calls of it, of which the longest read so much."""
+        if self.long_rates is None or self.long_from is None:
+            return self.rates
+        longest = usage.input_tokens if context_tokens is None else context_tokens
+        return self.long_rates if longest > self.long_from else self.rates
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,11 @@ class PriceBook:
         names = _names(model)
         return tuple((book.name, price) for book in self.lists for price in book.history(names))
 
-    def rate(self, usage: Usage, model: str, tier: str | None, at: datetime) -> Rated:
-        """Price a usage. Units without a rate (all of them when there is no row) come back as `unpriced`."""
+    def rate(
+        self, usage: Usage, model: str, tier: str | None, at: datetime, context_tokens: int | None = None
+    ) -> Rated:
+        """Price a usage (see Price.rates_for). Units without a rate (all of them when there is no row) come back as
+        `unpriced`."""
         price = self.find(model, tier, at)
-        lines, unpriced = rate_usage(usage, price.rates_for(usage) if price else {})
+        lines, unpriced = rate_usage(usage, price.rates_for(usage, context_tokens) if price else {})
         return Rated(lines, unpriced, price)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from billing import edges, migrations, questions, rollups
 from billing.alert_log import AlertLog
-from billing.charges import Charge
+from billing.charges import ANNOUNCED, Charge
 from billing.databases import POSTGRESQL, engine_of, kind_of, writing
 from billing.edges import CHARGES, conditions
 from billing.escrow import Escrow
@@ -73,11 +73,11 @@ class Store:
         already stays as it is: posting twice changes nothing, and an object belongs to who made it first."""
         if not charges:
             return
-        rows = [row_of(charge) for charge in charges]
+        rows = [row_of(charge) for charge in charges if charge.outcome.reason != ANNOUNCED]
         await self._partitions.make(row["started_at"] for row in rows)
         async with writing(self.engine) as connection:
-            new = await add_charges(connection, rows)
-            await rollups.count(connection, new)
+            if rows:
+                await rollups.count(connection, await add_charges(connection, rows))
             if made := sorted((values for charge in charges for values in objects_of(charge)), key=itemgetter("id")):
                 insert = kind_of(connection).insert(OBJECTS)
                 await connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]), made)

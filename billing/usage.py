@@ -120,3 +120,5 @@ class Reading:
     reasoning_tokens: int = 0
     variant: str = ""
     besides: "tuple[Reading, ...]" = ()
+    context_tokens: int | None = None
+    """Where the usage is that of many calls: the input tokens of the longest, by which a long context is told."""

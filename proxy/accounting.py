@@ -2,9 +2,9 @@
 
 import asyncio
 
-from billing import media_bounds
-from billing.cashier import UNMETERED
-from billing.charges import Basis, Made
+from billing import jobs, media_bounds
+from billing.cashier import LATER, UNMETERED
+from billing.charges import Basis, Made, Pending
 from billing.estimates import estimated_usage, is_long
 from billing.meters.decoding import decoder
 from billing.meters.flavours import SILENT, Answered
@@ -16,12 +16,14 @@ from proxy import ownership
 from proxy.connection import Answer
 from proxy.endpoints import Billing
 from proxy.outgoing import Outgoing
+from proxy.sizing import OBJECT_ID, OBJECT_PATH
 
 _COUNTED = frozenset({"chat", "text_completion", "responses", "compact", "embeddings", "decision"})
 """Operations whose tokens can be counted from what was sent and seen."""
 
 _VARIANTS = {"decision": "decisions"}
 """Operations with a tariff of their own."""
+
 
 Account = tuple[Basis, Reading | None, str | None]
 """What an exchange used, where that is known from, and why it is not reported if it is not."""
@@ -70,9 +72,22 @@ class Accounting:
         if reading is not None:
             return Basis.REPORTED, reading, None
         if self._outgoing.asked.background or endpoint.billing is Billing.LATER:
-            return Basis.UNKNOWN, self._started(), "usage_later"
+            return Basis.UNKNOWN, self._started(), LATER
         reading = await self._estimate()
         return (Basis.ESTIMATED if reading else Basis.UNKNOWN), reading, why
+
+    def pending(self, reason: str | None) -> Pending | None:
+        """What is to be waited for, where the reason that no usage was reported is that it comes later."""
+        if reason != LATER or self._meter is None or not (ident := self._meter.seen().id):
+            return None
+        if not (OBJECT_ID.fullmatch(ident) and OBJECT_PATH.fullmatch(self._outgoing.path)):
+            return None
+        return jobs.pending(self._outgoing.endpoint.operation, self._outgoing.path, ident)
+
+    @property
+    def payload(self) -> bytes:
+        """The payload of the answer that tells of objects."""
+        return self._meter.marked if self._meter is not None else b""
 
     def made(self) -> tuple[Made, ...]:
         """The objects that the answer tells of, as far as it has come."""

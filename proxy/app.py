@@ -36,6 +36,7 @@ from proxy.authorisation import Authorisation
 from proxy.console import offer
 from proxy.console.server import Console
 from proxy.exchange import Clock, Surroundings
+from proxy.followups import Followups
 from proxy.isolation import Isolation
 from proxy.lookout import Lookout
 from proxy.metrics import COST_LABELS, TOKEN_LABELS, Metrics
@@ -101,9 +102,13 @@ class App:
         )  # fmt: skip
         owners = Owners(self.journal, self.store)
         self.cashier.listeners.append(owners.charged)
+        self.cashier.announced.append(owners.charged)
+        upstream = Upstream(settings.upstream)
+        followups = self.followups = Followups(self.cashier, upstream, settings.openai_api_key, self._clock.now)
+        self.cashier.deferred.append(followups.wait_for)
         self._around = Surroundings(
-            settings, self._clock, Upstream(settings.upstream), self.cashier, self.metrics, self.authorisation,
-            Isolation(owners, on=settings.isolate, allowed_routes=settings.allow_routes),
+            settings, self._clock, upstream, self.cashier, self.metrics, self.authorisation,
+            Isolation(owners, on=settings.isolate, allowed_routes=settings.allow_routes), followups,
         )  # fmt: skip
         self._proxy = Proxy(self._around, self.replica)
         follower = Follower(
@@ -115,8 +120,9 @@ class App:
             settings.hold_seconds, leaser,
         )  # fmt: skip
         self._adoption = Adoption(
-            self.journal.folder, self.store, self.book, self._clock.now, follower.forget if shared else None
-        )
+            self.journal.folder, self.store, self.book, self._clock.now, follower.forget if shared else None,
+            self.cashier.inherit,
+        )  # fmt: skip
         self._retention = Retention(self.store, settings.retain_days, self._clock.now)
         self._lookout = Lookout(settings, self.store, self.metrics, self._clock.now)
         self.cashier.listeners.append(self._lookout.watch.charged)
@@ -141,18 +147,12 @@ class App:
         await self._steering.begin()
         preload()  # now, since building an encoder would hold up the loop later
         server = AppServer(self._proxy.handle)
+        apis = offer.apis(
+            self.store, self.journal, self.settings.timezone, self._clock.now, self.book, self.authorisation,
+            self.balances, lambda: self.directory, self._lookout.channels,
+        )  # fmt: skip
         console = Console(
-            offer.apis(
-                self.store,
-                self.journal,
-                self.settings.timezone,
-                self._clock.now,
-                self.book,
-                self.authorisation,
-                self.balances,
-                lambda: self.directory,
-                self._lookout.channels,
-            ),
+            apis,
             offer.PATHS,
             self.metrics,
             admin_token=self.settings.admin_token,
@@ -165,6 +165,7 @@ class App:
         )
         beside = (
             self._keep_ledger(),
+            self.followups.run(),
             self._now_and_then(ADOPT_SECONDS, self._adoption.step, "what other replicas left stays in their journals"),
             self._now_and_then(RETENTION_SECONDS, self._retention.step, "old charges are not dropped"),
             self._steering.run(),

@@ -21,6 +21,7 @@ from proxy.asked import printable
 from proxy.authorisation import Authorisation
 from proxy.connection import Answer, BrokenOff
 from proxy.endpoints import Billing
+from proxy.followups import Followups
 from proxy.isolation import Isolation
 from proxy.metrics import Metrics
 from proxy.outgoing import Outgoing
@@ -59,6 +60,7 @@ class Surroundings:
     metrics: Metrics
     authorisation: Authorisation
     isolation: Isolation
+    followups: Followups
     open: "set[Exchange]" = field(default_factory=set)
     draining: int = 0
 
@@ -258,9 +260,10 @@ class Exchange:
             Outcome(
                 self._around.clock.now(), basis, status=answer.status or None, reading=reading,
                 client_gone=self._client.gone, upstream_request_id=_upstream_id(answer), reason=reason,
-                made=self._accounting.made(),
+                made=self._accounting.made(), pending=self._accounting.pending(reason),
             )
         )  # fmt: skip
+        self._around.followups.seen(self._outgoing, self._accounting.payload)
         await self._around.cashier.recorded()
         return charge
 

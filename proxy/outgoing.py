@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from billing.owners import Owner
 from billing.requested import NOTHING_REQUESTED, Requested
+from proxy import endpoints
 from proxy import headers as http
 from proxy.asked import Asked
 from proxy.endpoints import Endpoint
@@ -35,6 +36,11 @@ class Outgoing:
     def head(self) -> bytes:
         """The bytes of its head."""
         return http.head(self.line, self.headers)
+
+    @property
+    def path(self) -> str:
+        """The path that is meant, without its query."""
+        return endpoints.plain(self.line.split(b" ")[1].partition(b"?")[0].decode("utf-8", "replace"))
 
     def capped(self, cap: int) -> "Outgoing":
         """The request with an output cap, in tokens; as it is where its API has no field for one."""

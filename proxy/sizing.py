@@ -46,8 +46,12 @@ And as much is decoded at once, so that a bomb is seen before it has gone off.""
 
 _LINE_BYTES = 512
 
-_FILE_ID = re.compile(r"[\w-]{1,128}", re.ASCII)
-_SENT_ALONG = frozenset({b"host", b"authorization", b"openai-organization", b"openai-project"})
+OBJECT_PATH = re.compile(r"[\w/-]{1,512}", re.ASCII)
+OBJECT_ID = re.compile(r"[\w-]{1,128}", re.ASCII)
+"""What may be asked for by itself, and what may become a part of that."""
+
+SENT_ALONG = frozenset({b"host", b"authorization", b"openai-organization", b"openai-project"})
+"""The headers that say who asks."""
 
 log = logging.getLogger("farebox.proxy")
 
@@ -80,12 +84,12 @@ class _File:
     @property
     def sent_along(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers to fetch it with: who asks."""
-        return tuple(header for header in self.headers if header[0].lower() in _SENT_ALONG)
+        return tuple(header for header in self.headers if header[0].lower() in SENT_ALONG)
 
     @property
     def head(self) -> bytes:
         """The request for its content. Raises Unread for an id that is none, and might lead elsewhere."""
-        if self.id is None or not _FILE_ID.fullmatch(self.id):
+        if self.id is None or not OBJECT_ID.fullmatch(self.id):
             raise Unread(f"no file named by {self.called}")
         headers = [*self.sent_along, (b"Accept-Encoding", b"identity")]
         return http.head(b"GET /v1/files/%s/content HTTP/1.1" % self.id.encode(), headers)

@@ -362,8 +362,8 @@ def test_routes_without_a_meter(replica: Any, case: str, path: bytes, basis: str
     assert header(answer, b"x-farebox-cost-usd") == cost
 
 
-def test_a_background_response_is_unknown_until_its_usage_comes(replica: Any) -> None:
-    queued = {"id": "resp_1", "object": "response", "status": "queued", "model": "gpt-5.4", "usage": None}
+def test_work_whose_usage_comes_later_and_that_has_no_id_is_unknown(replica: Any) -> None:
+    queued = {"object": "response", "status": "queued", "model": "gpt-5.4", "usage": None}
     body = json.dumps({"model": "gpt-5.4", "input": "x", "background": True}).encode()
     _, charge = the_charge(replica, answering(whole(queued)), post(b"/v1/responses", body))
     assert charge is not None

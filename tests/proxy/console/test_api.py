@@ -3,7 +3,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -394,10 +394,13 @@ def test_what_is_not_known_is_counted_and_not_summed(settings: MakeSettings) -> 
         await on.call(CHAT, "no_usage")
         later = {"model": "gpt-6.1-sol", "input": "hi", "background": True}
         await on.call(later, "no_usage", path="/v1/responses")
+        on.now += timedelta(days=3)
+        await on.app.followups.step()  # nobody can ask, and nobody has waited longer
+        on.now -= timedelta(days=3)
         await on.posted()
         spend = await on.ask("/api/v1/spend?by=basis")
         unknown, estimated, reported = (await on.ask("/api/v1/charges"))["charges"]
-        assert (unknown["basis"], unknown["reason"], unknown["cost_usd"]) == ("unknown", "usage_later", None)
+        assert (unknown["basis"], unknown["reason"], unknown["cost_usd"]) == ("unknown", "never_told", None)
         assert (estimated["basis"], estimated["reason"]) == ("estimated", "no_usage")
         assert {(row["basis"], row["requests"], row["estimated"], row["unknown"]) for row in spend["rows"]} == {
             ("reported", 1, 0, 0),
