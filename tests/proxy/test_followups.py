@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from replica import Replica
+from replica import Replica, until
 from scripted_upstream import ScriptedUpstream, Seen, scripted
 
 from billing.budgets import Budget
@@ -97,6 +97,10 @@ class Scene:
         self.world.now += timedelta(**passed)
         await self.farebox.app.followups.step()
 
+    async def ended(self) -> None:
+        """Until nothing is waited for."""
+        await until(lambda: not self.farebox.app.followups.waiting)
+
     @property
     def budget(self) -> tuple[int, int]:
         """Spent and held on the only budget today, in picodollars."""
@@ -131,7 +135,7 @@ def stage(settings: Callable[..., Settings]) -> Stage:
 
 async def with_budget(scene: Scene, usd: str = "100") -> None:
     limit = pico_from_usd(usd)
-    await scene.farebox.define(Budget("all", limit, "month", Scope()))
+    await scene.farebox.define(Budget("all", limit, "month", Scope({})))
 
 
 WORK = [
@@ -173,10 +177,11 @@ def test_it_is_held_until_it_ends_and_charged_once(
             stage.world.put(made, last)
             if how == "followed":
                 await scene.later(hours=21)
+                await scene.ended()
             else:
                 stage.world.now += timedelta(hours=21)
                 await scene.get(made, "sk-another")
-                await scene.later(seconds=0)
+                await scene.ended()
             assert scene.budget == (cost, 0)
             for _ in range(3):
                 await scene.get(made)
@@ -207,6 +212,7 @@ def test_it_outlives_the_replica(
             await with_budget(scene)
             assert scene.budget == (0, held)
             await scene.later(hours=21)
+            await scene.ended()
             assert [row["cost_pico"] for row in await scene.charges()] == [cost]
             assert scene.budget == (cost, 0)
         async with stage.play() as scene:
@@ -230,6 +236,7 @@ def test_another_replica_takes_over_what_one_that_has_ended_waits_for(stage: Sta
                     await app._adoption.step()
             assert await app._adoption.step() == []
             await scene.later(hours=1)
+            await until(lambda: not app.followups.waiting)
             assert [row["cost_pico"] for row in await scene.charges()] == [cost]
         async with stage.play(name="one") as scene:
             assert scene.farebox.app.followups.waiting == []
@@ -247,7 +254,7 @@ def test_what_both_the_app_and_the_replica_see_is_charged_once(stage: Stage) -> 
             stage.world.now += timedelta(hours=21)
             followups = scene.farebox.app.followups
             await asyncio.gather(followups.step(), scene.get(made), followups.step(), scene.get(made), followups.step())
-            await followups.step()
+            await until(lambda: not followups.waiting)
             assert [row["cost_pico"] for row in await scene.charges() if row["method"] == "POST"] == [cost]
 
     asyncio.run(scenario())
@@ -257,7 +264,7 @@ def test_what_both_the_app_and_the_replica_see_is_charged_once(stage: Stage) -> 
     ("case", "results", "cost"),
     [
         ("the results are gone: the batch's own sum", None, 1000 * 75_000 + 100 * 300_000),
-        ("two models", result(100) + b"\n" + result(10, "gpt-4o"), 100 * 75_000 + 10 * 300_000 + 10 * 1_250_000 + 10 * 5_000_000),
+        ("two models", result(100) + b"\n" + result(10, "gpt-4o"), 100 * 75_000 + 10 * 300_000 + 10 * 6_250_000),
     ],
 )  # fmt: skip
 def test_a_batch_is_priced_by_its_results(stage: Stage, case: str, results: bytes | None, cost: int) -> None:
@@ -271,6 +278,7 @@ def test_a_batch_is_priced_by_its_results(stage: Stage, case: str, results: byte
             if results is not None:
                 stage.world.put("/v1/files/file-2/content", results)
             await scene.later(hours=21)
+            await scene.ended()
             assert [row["cost_pico"] for row in await scene.charges()] == [cost], case
 
     asyncio.run(scenario())
