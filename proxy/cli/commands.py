@@ -24,6 +24,7 @@ from proxy.cli import (
     quoting,
     replicas,
     serving,
+    training_jobs,
 )
 from proxy.cli.listing import Format, show, stream
 from proxy.cli.session import DatabaseOption, FormatOption, FromOption, ToOption, ask_ledger, fail, narrowed, settings
@@ -49,6 +50,7 @@ app.add_typer(replicas.app, name="replicas")
 app.add_typer(journals.app, name="journal")
 finetune.app.command()(breakeven.breakeven)
 finetune.app.command()(endings.calendar)
+finetune.app.command()(training_jobs.jobs)
 app.add_typer(finetune.app, name="finetune")
 app.add_typer(moving.export, name="export")
 app.command("import")(moving.import_ledger)
@@ -172,11 +174,18 @@ def report(
     since: FromOption = None,
     until: ToOption = None,
     interval: Annotated[str | None, typer.Option(help=f"one row per {', '.join(INTERVALS)} too")] = None,
+    amortize: Annotated[
+        bool, typer.Option("--amortize", help="fine-tuned models, with their training spread over all their use")
+    ] = False,
     form: FormatOption = Format.TABLE,
     database: DatabaseOption = None,
 ) -> None:
     """Sum the ledger up."""
     chosen = settings(database=database)
+    if amortize:
+        over = narrowed(chosen, since, until, {})
+        ask_ledger(chosen, lambda store: training_jobs.show_amortized(store, over, chosen, form))
+        return
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     if unknown := [name for name in names if name not in DIMENSIONS]:
         fail(f"--by {unknown[0]}: sums are grouped by {', '.join(DIMENSIONS)}", 2)
