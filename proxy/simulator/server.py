@@ -41,6 +41,7 @@ def application(simulator: Simulator, sleep: Sleep = asyncio.sleep) -> web.Appli
         return response
 
     async def bill(_: web.Request) -> web.Response:
+        simulator.works.advance()
         return web.Response(body=wire.whole(simulator.bill.as_json()), content_type="application/json")
 
     async def reset(_: web.Request) -> web.Response:

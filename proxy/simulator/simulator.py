@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 from proxy.simulator import asks, chats, minds, responses, short_answers, tariff, wire
@@ -15,6 +15,7 @@ from proxy.simulator.bill import Bill, Row
 from proxy.simulator.instructions import HEADER, Instruction, pick, read_shares
 from proxy.simulator.minds import Turn
 from proxy.simulator.wire import ALPHANUMERIC, HEX, Json, Refusal
+from proxy.simulator.works import Works
 
 _MOST_KEPT = 10_000
 _NO_KEY = "You didn't provide an API key. Provide it in an Authorization header using Bearer auth."
@@ -62,6 +63,9 @@ _SHAPES = {
     "compact": _Shape(responses.compacted, None, _RESPONSE_ID, ending=""),
     "embeddings": _Shape(short_answers.embeddings),
 }
+_BACKGROUND = {"queued": 1, "in_progress": 2}
+"""Seconds that an answer in the background takes."""
+
 _METERED = {operation.path: operation for operation in asks.OPERATIONS}
 
 
@@ -83,6 +87,7 @@ class Simulator:
         self._numbers = count()
         self._seen: Counter[str] = Counter()
         self._kept: OrderedDict[str, Turn] = OrderedDict()
+        self.works = Works(seed, clock, self.bill, self._line)
         self._free: tuple[tuple[str, re.Pattern[str], Callable[..., Json]], ...] = (
             ("GET", re.compile(r"/v1/models"), short_answers.model_list),
             ("GET", re.compile(r"/v1/models/([^/]+)"), short_answers.model),
@@ -104,6 +109,8 @@ class Simulator:
             operation = _METERED.get(call.path) if call.method == "POST" else None
             if operation:
                 return self._metered(operation, call, told, luck, request_id)
+            if (worked := self.works.answer(call.method, call.path, call.body)) is not None:
+                return Reply(request_id, told, (worked,))
             return Reply(request_id, told, (wire.whole(self._unmetered(call, luck)),))
         except Refusal as refusal:
             return Reply(request_id, told, (wire.whole(refusal.body),), refusal.status, headers=refusal.headers)
@@ -148,7 +155,31 @@ class Simulator:
         self._keep(turn, shape)
         if ask.streamed and shape.events:
             return Reply(request_id, told, _broken_off(shape.events(turn), told, operation), streamed=True)
-        return Reply(request_id, told, (wire.whole(shape.whole(turn), shape.ending),))
+        return Reply(request_id, told, (wire.whole(self._shown(turn), shape.ending),))
+
+    def _shown(self, turn: Turn) -> Json:
+        """An answer as it is now: one in the background takes its time."""
+        whole = _SHAPES[turn.ask.operation.name].whole(turn)
+        if turn.ask.body.get("background") is not True or turn.ask.streamed:
+            return whole
+        since = self._clock() - turn.created_at
+        if since >= sum(_BACKGROUND.values()):
+            return whole | {"background": True}
+        state = "queued" if since < _BACKGROUND["queued"] else "in_progress"
+        return whole | {"background": True, "status": state, "output": [], "usage": None, "completed_at": None}
+
+    def _line(self, path: str, body: Json) -> tuple[Json, tariff.Usage, tariff.Model]:
+        """The answer to a request of a batch. Raises Refusal."""
+        operation = _METERED.get(path)
+        if operation is None:
+            raise Refusal(400, f"{path} is not offered in batches here")
+        shape, ask = _SHAPES[operation.name], asks.read(operation, body)
+        luck = f"{self._seed}/batch/{next(self._numbers)}"
+        turn_id = wire.name(wire.luck(luck, "id"), *shape.id_style) if shape.id_style else ""
+        answer = minds.answer(ask, Instruction(tier="default"), wire.luck(luck))
+        used = replace(answer.usage, cached=0, write_30m=0, write_12h=0)
+        turn = Turn(ask, replace(answer, usage=used), turn_id, int(self._clock()))
+        return shape.whole(turn), used, ask.model
 
     def _keep(self, turn: Turn, shape: _Shape) -> None:
         wish = turn.ask.body.get("store")
@@ -172,7 +203,7 @@ class Simulator:
         turn = self._kept.get(turn_id)
         if turn is None:
             raise Refusal(404, f"Item with id '{turn_id}' not found.")
-        return _SHAPES[turn.ask.operation.name].whole(turn)
+        return self._shown(turn)
 
 
 def _fingerprint(call: Call) -> str:

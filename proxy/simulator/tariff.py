@@ -172,6 +172,21 @@ def rates(model: Model, tier: str, input_tokens: int) -> Rates | None:
     return _TABLE.get((model.listed, tier, input_tokens > LONG_FROM))
 
 
+def listed_base(name: str) -> str:
+    """What the list calls a model, a snapshot, or the base of a fine-tune; its own name if it is on no list."""
+    model = find(name)
+    return model.listed.removeprefix("ft:") if model else name
+
+
+def batch_cost(usage: Usage, model: Model) -> Decimal:
+    """US dollars of a request in a batch: half the standard price. Batches here use no caches and no fine-tunes, whose
+    batch prices are not half everywhere. Raises ValueError for those."""
+    at = rates(model, "default", usage.input)
+    if at is None or model.listed.startswith("ft:") or usage.fresh != usage.input:
+        raise ValueError(f"{model.listed} is not offered in batches here")
+    return cost(usage, at) / 2
+
+
 def cost(usage: Usage, at: Rates) -> Decimal:
     """US dollars, exact. Raises ValueError if the usage has tokens of a kind that these rates do not sell."""
     bought = (usage.fresh, usage.cached, usage.write_30m, usage.write_12h, usage.output)
