@@ -16,6 +16,7 @@ from scripted_upstream import ScriptedUpstream, Seen, scripted
 from billing.budgets import Budget
 from billing.money import pico_from_usd
 from billing.scopes import Scope
+from billing.store import Narrowing
 from proxy.app import App, running
 from proxy.exchange import Clock
 from proxy.settings import Settings
@@ -54,6 +55,8 @@ class World:
     objects: dict[str, bytes] = field(default_factory=dict)
     now: datetime = NOON
     asked: list[tuple[str, str]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """What answers to Farebox's own questions wait for."""
 
     def put(self, path: str, value: Any) -> None:
         self.objects[path] = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -64,6 +67,8 @@ class World:
         body = self.objects.get(path if method == "GET" else f"POST {path}")
         if method == "GET":
             self.asked.append((path, who.removeprefix("Bearer ")))
+            if self.gate is not None and KEY in who:
+                await self.gate.wait()
         status = b"404 Not Found" if body is None else b"200 OK"
         body = body if body is not None else b'{"error":{"message":"No such object"}}'
         writer.write(
@@ -260,6 +265,29 @@ def test_what_both_the_app_and_the_replica_see_is_charged_once(stage: Stage) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("work", [WORK[0], WORK[2]])
+def test_an_end_that_an_app_is_shown_while_farebox_asks_for_it_is_charged_once(stage: Stage, work: Any) -> None:
+    async def scenario() -> None:
+        path, body, first, last, cost, _ = work
+        made = prepare(stage.world, path, first)
+        async with stage.play() as scene:
+            await with_budget(scene)
+            await scene.post(path, body)
+            stage.world.put(made, last)
+            stage.world.now = ENDED
+            stage.world.gate = asyncio.Event()
+            asking = asyncio.create_task(scene.farebox.app.followups.step())
+            await until(lambda: (made, KEY) in stage.world.asked)
+            await scene.get(made)
+            assert scene.budget == (cost, 0)
+            stage.world.gate.set()
+            await asking
+            assert scene.budget == (cost, 0)
+            assert [row["cost_pico"] for row in await scene.charges() if row["method"] == "POST"] == [cost]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("case", "results", "cost"),
     [
@@ -328,5 +356,38 @@ def test_holds_of_what_comes_later_do_not_expire(stage: Stage) -> None:
             await with_budget(scene)
             await scene.post(path, body)
             assert scene.farebox.app.balances.expire(stage.world.now + timedelta(days=5)) == []
+
+    asyncio.run(scenario())
+
+
+def test_who_made_what_is_under_way_is_known_at_once(stage: Stage) -> None:
+    async def scenario() -> None:
+        path, body, first, _, _, _ = WORK[2]
+        prepare(stage.world, path, first)
+        async with stage.play() as scene:
+            await scene.post(path, body)
+            app = scene.farebox.app
+            await until(lambda: app.ledger_ready and app.journal.pending() == 0)
+            assert [row[0] for row in await app.store.objects(["ftjob-1"])] == ["ftjob-1"]
+            assert [row async for row in app.store.charges(Narrowing())] == []  # it is no charge
+
+    asyncio.run(scenario())
+
+
+def test_a_hold_of_last_month_is_let_go_in_last_month_and_the_cost_counts_in_this(stage: Stage) -> None:
+    async def scenario() -> None:
+        path, body, first, last, cost, _ = WORK[2]
+        made = prepare(stage.world, path, first)
+        stage.world.now = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
+        async with stage.play() as scene:
+            await with_budget(scene)
+            await scene.post(path, body)
+            october = [standing for standing in scene.farebox.app.balances.standings() if standing.held]
+            stage.world.put(made, last)
+            stage.world.now = ENDED
+            await scene.later(seconds=1)
+            await scene.ended()
+            assert [(standing.spent, standing.held) for standing in october] == [(0, 0)]
+            assert scene.budget == (cost, 0)
 
     asyncio.run(scenario())
