@@ -17,6 +17,9 @@ COST_LABELS = ("team", "project", "key", "base_model", "model", "operation", "se
 TOKEN_LABELS = ("team", "base_model", "model", "type")
 SPEND_LABELS = ("window", "team", "base_model")
 
+TRAINING = "fine_tuning"
+"""The operation whose cost is that of training."""
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _OVERHEAD_SECONDS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1)
 
@@ -67,6 +70,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.bounded = Bounded(label_values)
         self.cost = self._sums("farebox_cost_usd", "Cost of charges.", COST_LABELS, per=PICO_PER_USD)
+        self.training = self._sums(
+            "farebox_training_cost_usd", "Cost of training.", ("team", "model"), per=PICO_PER_USD
+        )
         self.tokens = self._sums("farebox_tokens", "Tokens by unit.", TOKEN_LABELS)
         self.spend = self._sums(
             "farebox_spend_usd", "Spend in the current window, from the ledger.", SPEND_LABELS,
@@ -145,7 +151,7 @@ class Metrics:
                 team, bounded("project", who.project), bounded("key", who.key), base, model, call.operation,
                 bounded("service_tier", charge.service_tier),
             )  # fmt: skip
-            self.cost.add(labels, charge.cost_pico)
+            self._add_cost(labels, charge.cost_pico)
         for unit, quantity in charge.usage.items():
             self.tokens.add((team, base, model, unit.value), quantity)
         if charge.unpriced:
@@ -161,13 +167,20 @@ class Metrics:
         `costs` are picodollars by COST_LABELS, `tokens` quantities by TOKEN_LABELS.
         """
         capped = {"project", "key", "base_model", "model", "service_tier"}
-        for sums, names, totals in ((self.cost, COST_LABELS, costs), (self.tokens, TOKEN_LABELS, tokens)):
+        for add, names, totals in ((self._add_cost, COST_LABELS, costs), (self.tokens.add, TOKEN_LABELS, tokens)):
             for values, amount in sorted(totals, key=lambda total: -total[1]):
                 shown = (
                     self.bounded(name, value) if name in capped else value or ""
                     for name, value in zip(names, values, strict=True)
                 )
-                sums.add(tuple(shown), amount)
+                add(tuple(shown), amount)
+
+    def _add_cost(self, labels: tuple[str, ...], pico: int) -> None:
+        """Picodollars by COST_LABELS; those of training are shown apart, too."""
+        self.cost.add(labels, pico)
+        told = dict(zip(COST_LABELS, labels, strict=True))
+        if told["operation"] == TRAINING:
+            self.training.add((told["team"], told["model"]), pico)
 
     def show_spend(self, window: str, totals: Iterable[tuple[tuple[str | None, ...], int]]) -> None:
         """Set the spend of a window, picodollars by (team, base model)."""

@@ -33,6 +33,7 @@ BOOK = PriceBook((PRICES,), "book-1")
 
 CONTRACT: dict[str, tuple[str, tuple[str, ...]]] = {
     "farebox_cost_usd": ("counter", ("team", "project", "key", "base_model", "model", "operation", "service_tier")),
+    "farebox_training_cost_usd": ("counter", ("team", "model")),
     "farebox_tokens": ("counter", ("team", "base_model", "model", "type")),
     "farebox_spend_usd": ("gauge", ("window", "team", "base_model")),
     "farebox_requests": ("counter", ("operation", "model", "status", "basis")),
@@ -114,6 +115,7 @@ def everything() -> Metrics:
     metrics = fresh()
     metrics.charged(charged())
     metrics.charged(charged("nobody-knows"))
+    metrics.charged(charged(operation="fine_tuning"))
     metrics.charged(charged(basis=Basis.UNKNOWN, reason="no_usage"))
     metrics.show_spend("day", [(("search", "gpt-4o"), 1)])
     metrics.requests.labels("chat", "gpt-4o", "200", "reported").inc()
@@ -351,3 +353,13 @@ def test_a_hostile_name_cannot_break_the_exposition(name: str) -> None:
 
 def test_the_build_says_its_version_and_price_book() -> None:
     assert series(fresh(), "farebox_build_info") == {("0.1.0", "book-1"): 1}
+
+
+def test_training_is_counted_apart_too_and_after_a_start() -> None:
+    metrics = fresh()
+    row = {"team": "a", "model": "ft:x", "operation": "fine_tuning"}
+    trained = tuple(row.get(name, "") for name in COST_LABELS)
+    called = tuple({**row, "operation": "chat"}.get(name, "") for name in COST_LABELS)
+    metrics.resume([(trained, 3 * 10**12), (called, 10**12)], [])
+    assert series(metrics, "farebox_training_cost_usd_total") == {("a", "ft:x"): 3.0}
+    assert sum(series(metrics, "farebox_cost_usd_total").values()) == 4.0
