@@ -61,8 +61,9 @@ def quantities(by: Sequence[str], over: Cover, equal: Sequence[tuple[str, str]])
 
 
 def equals(column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
-    """A dimension narrowed to a value, which is always given as a text."""
-    return (column if isinstance(column.type, String) else cast(column, String)) == value
+    """A dimension narrowed to a value, which is always given as a text; an empty one means that there is none."""
+    told = column if isinstance(column.type, String) else cast(column, String)
+    return told == value if value else told.is_(None) | (told == "")
 
 
 def total(row: Sequence[Any], time: int | None) -> Total:

@@ -113,10 +113,15 @@ class Store:
         return record_of(dict(row)) if row else None
 
     async def charges(
-        self, narrowing: Narrowing, *, limit: int | None = None, newest_first: bool = False
+        self,
+        narrowing: Narrowing,
+        *,
+        limit: int | None = None,
+        newest_first: bool = False,
+        after: tuple[datetime, str] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Charges as users see them, in the order of their admission, read page by page."""
-        after: tuple[datetime, str] | None = None
+        """Charges as users see them, in the order of their admission, read page by page; those that come `after` the
+        one that was admitted then and has that id."""
         left = limit
         while left is None or left > 0:
             page = await self._page(narrowing, after, min(PAGE_ROWS, left or PAGE_ROWS), newest_first=newest_first)

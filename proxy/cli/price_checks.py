@@ -9,11 +9,12 @@ from typing import Any
 from billing.price_differences import Difference, Reason, differences, known_reasons, reason_for
 from billing.price_genai import genai_prices
 from billing.price_litellm import litellm_prices
+from billing.price_rows import per
 from billing.price_sources import own_prices, price_book
 from billing.prices import TIERS, PriceBook, PriceList
 from billing.usage import TOKEN_UNITS, Unit
 from proxy.cli.listing import Format, show
-from proxy.cli.pricing import midnight, per
+from proxy.cli.pricing import midnight
 from proxy.settings import Settings
 
 _MEASURES = dict.fromkeys((*TOKEN_UNITS, Unit.INPUT_CHARACTERS), (1_000_000, "1M")) | {

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from billing import reports
+from billing.edges import KeptAsSums
 from billing.journal import Journal
 from billing.journals import replica_of
 from billing.store import DIMENSIONS, Narrowing, Store, fold
@@ -50,7 +51,10 @@ class Api:
         if interval is not None and interval not in INTERVALS:
             raise bad_request(f"interval={interval}: one of {', '.join(INTERVALS)}")
         narrowing = self._narrowing(request, default_window="day")
-        totals = await self._store.totals(by, narrowing, time=grain_of(interval, self._zone) if interval else None)
+        try:
+            totals = await self._store.totals(by, narrowing, time=grain_of(interval, self._zone) if interval else None)
+        except KeptAsSums as error:
+            raise bad_request(str(error)) from None
         return json_answer(
             {
                 "from": _shown(narrowing.since),
@@ -63,15 +67,18 @@ class Api:
         )
 
     async def charges(self, request: web.Request) -> web.Response:
-        """The newest charges first."""
+        """The newest charges first, page by page: `next` is what the next page is asked for with, as `after`."""
         try:
             limit = int(request.query.get("limit", "100"))
         except ValueError:
             raise bad_request("limit: a whole number") from None
         narrowing = self._narrowing(request)
         wanted = max(1, min(limit, CHARGES_CEILING))
-        found = [charge async for charge in self._store.charges(narrowing, limit=wanted, newest_first=True)]
-        return json_answer({"charges": found})
+        after = _place(request.query["after"]) if "after" in request.query else None
+        some = self._store.charges(narrowing, limit=wanted, newest_first=True, after=after)
+        found = [charge async for charge in some]
+        more = f"{found[-1]['started_at']},{found[-1]['id']}" if len(found) == wanted else None
+        return json_answer({"charges": found, "next": more})
 
     async def charge(self, request: web.Request) -> web.Response:
         """One charge by the answer's `x-farebox-id`, from the moment it is in the journal."""
@@ -115,6 +122,15 @@ class Api:
         return Narrowing(since, until, equal)
 
 
+def _place(text: str) -> tuple[datetime, str]:
+    """Of a charge among the others: when it was admitted, and its id."""
+    at, _, ident = text.partition(",")
+    try:
+        return moment(at, ZoneInfo("UTC")), ident
+    except ValueError:
+        raise bad_request("after: what the page before answered as next") from None
+
+
 def _shown(at: datetime | None) -> str | None:
     return at.isoformat().replace("+00:00", "Z") if at else None
 
@@ -132,7 +148,7 @@ _PERIOD = (
     _parameter("from", "a date or an ISO 8601 time, in the configured zone unless it says"),
     _parameter("to", "likewise; not included"),
     _parameter("window", f"instead of both: the current {', '.join(_WINDOWS)}"),
-    *(_parameter(name, f"only charges of this {name}") for name in DIMENSIONS),
+    *(_parameter(name, f"only charges of this {name}; empty: those without one") for name in DIMENSIONS),
 )
 
 OPENAPI_PATHS: dict[str, Any] = {
@@ -144,7 +160,10 @@ OPENAPI_PATHS: dict[str, Any] = {
         *_PERIOD,
     ),
     "/api/v1/charges": _operation(
-        "Charges, newest first", _parameter("limit", f"at most {CHARGES_CEILING}; 100 unless said"), *_PERIOD
+        "Charges, newest first; `next` leads to the next page",
+        _parameter("limit", f"at most {CHARGES_CEILING}; 100 unless said"),
+        _parameter("after", "the charges that come after a page: what it answered as `next`"),
+        *_PERIOD,
     ),
     "/api/v1/charges/{id}": {
         "get": {

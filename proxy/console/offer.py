@@ -14,12 +14,12 @@ from billing.prices import PriceBook
 from billing.registry import Directory
 from billing.store import Store
 from proxy.authorisation import Authorisation
-from proxy.console import alerts, api, breakeven, budgets, endings, finetune, keys, limits, quote
+from proxy.console import alerts, api, breakeven, budgets, endings, finetune, keys, limits, prices, quote
 from proxy.console.server import Routed
 
 PATHS: dict[str, Any] = {
     path: operations
-    for part in (api, keys, budgets, limits, alerts, quote, finetune, breakeven, endings)
+    for part in (api, keys, budgets, limits, alerts, quote, prices, finetune, breakeven, endings)
     for path, operations in part.OPENAPI_PATHS.items()
 }
 """The paths of the API, as OpenAPI describes them."""
@@ -49,6 +49,7 @@ def apis(
             lambda: directory().all(Key),
             now,
         ),
+        prices.PricesApi(book, now),
         finetune.FinetuneApi(book, now),
         breakeven.BreakevenApi(store, book, zone, now),
         endings.EndingsApi(store, book, zone, now),

@@ -108,7 +108,7 @@ def test_nothing_yet(settings: MakeSettings) -> None:
             "rows": [],
             "total": nothing,
         }
-        assert await on.ask("/api/v1/charges") == {"charges": []}
+        assert await on.ask("/api/v1/charges") == {"charges": [], "next": None}
 
     play(settings, act)
 
@@ -218,6 +218,7 @@ WRONG = (
     ("charges?from=", "'' is neither a date"),
     ("charges?limit=many", "limit: a whole number"),
     ("charges?limit=1.5", "limit: a whole number"),
+    ("charges?after=fbx_1", "after: what the page before answered as next"),
     ("charges?window=year", "window=year: one of"),
     ("charges?from=0001-01-01T00:00%2B23:00", "'0001-01-01T00:00+23:00' is neither a date"),
     ("spend?to=9999-12-31T23:59-23:00", "'9999-12-31T23:59-23:00' is neither a date"),
@@ -254,6 +255,37 @@ def test_charges_newest_first_and_so_many_only(settings: MakeSettings) -> None:
         assert await ids("?base_model=gpt-4o") == newest[1::2]
         assert await ids("?base_model=gpt-4o&status=404") == []
         assert await ids("?operation=chat&basis=reported&status=200") == newest
+
+    play(settings, act)
+
+
+def test_charges_page_by_page(settings: MakeSettings) -> None:
+    async def act(on: Scene) -> None:
+        for minute in (0, 1, 1, 1, 20):  # three at one moment: their ids tell them apart
+            on.now = datetime(2026, 11, 23, 12, minute, tzinfo=UTC)
+            await on.call(CHAT)
+        await on.posted()
+        seen, after = list[str](), ""
+        while True:
+            page = await on.ask(f"/api/v1/charges?limit=2{after}")
+            seen += [charge["id"] for charge in page["charges"]]
+            if page["next"] is None:
+                break
+            after = f"&after={page['next']}"
+        assert seen == on.ids[::-1]
+
+    play(settings, act)
+
+
+def test_what_has_no_value_of_a_dimension_can_be_asked_for(settings: MakeSettings) -> None:
+    async def act(on: Scene) -> None:
+        await on.call(CHAT | {"user": "ann"})
+        await on.call(CHAT)
+        await on.posted()
+        for question in ("charges?user=", "charges?user=&team="):
+            assert [charge["id"] for charge in (await on.ask(f"/api/v1/{question}"))["charges"]] == on.ids[1:]
+        for name, requests in (("user", 1), ("team", 2), ("basis", 0)):
+            assert (await on.ask(f"/api/v1/spend?{name}="))["total"]["requests"] == requests
 
     play(settings, act)
 
