@@ -34,6 +34,7 @@ from billing.windows import window
 from proxy.admission import Proxy
 from proxy.authorisation import Authorisation
 from proxy.console import offer
+from proxy.console.entrance import Entrance
 from proxy.console.server import Console
 from proxy.exchange import Clock, Surroundings
 from proxy.followups import Followups
@@ -155,7 +156,7 @@ class App:
             apis,
             offer.PATHS,
             self.metrics,
-            admin_token=self.settings.admin_token,
+            entrance=Entrance(self.settings.admin_token, self._clock.now),
             ready=self._problem,
             scrape=self._refresh,
         )

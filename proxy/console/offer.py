@@ -14,12 +14,12 @@ from billing.prices import PriceBook
 from billing.registry import Directory
 from billing.store import Store
 from proxy.authorisation import Authorisation
-from proxy.console import alerts, api, breakeven, budgets, endings, finetune, keys, limits, prices, quote
+from proxy.console import alerts, api, breakeven, budgets, endings, entrance, finetune, keys, limits, prices, quote
 from proxy.console.server import Routed
 
 PATHS: dict[str, Any] = {
     path: operations
-    for part in (api, keys, budgets, limits, alerts, quote, prices, finetune, breakeven, endings)
+    for part in (api, keys, budgets, limits, alerts, quote, prices, finetune, breakeven, endings, entrance)
     for path, operations in part.OPENAPI_PATHS.items()
 }
 """The paths of the API, as OpenAPI describes them."""

@@ -1,20 +1,17 @@
 """The console's application: routes, who may ask, and the headers that keep the page to itself."""
 
-import contextlib
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 import dashboards
 from proxy.console.answers import json_answer
+from proxy.console.entrance import PAGE_FILES, Entrance
 from proxy.metrics import Metrics
-from proxy.settings import is_loopback
 
 WEB = Path(dashboards.__path__[0]) / "web"
 
@@ -51,14 +48,14 @@ class Console:
         paths: Mapping[str, Any],
         metrics: Metrics,
         *,
-        admin_token: str | None,
+        entrance: Entrance,
         ready: Callable[[], str | None],
         scrape: Callable[[], Awaitable[bool]],
     ) -> None:
         self._apis = apis
         self._paths = paths
         self._metrics = metrics
-        self._token = admin_token
+        self._entrance = entrance
         self._ready = ready
         self._scrape = scrape
 
@@ -71,8 +68,9 @@ class Console:
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._exposition),
-                web.static("/web", WEB),
+                web.static(PAGE_FILES, WEB),
                 web.get("/api/v1/openapi.json", self._openapi),
+                *self._entrance.routes(),
                 *(route for api in self._apis for route in api.routes()),
             ]
         )
@@ -80,8 +78,10 @@ class Console:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PATHS and (refused := self._refusal(request)):
+        if request.path not in OPEN_PATHS and (refused := self._entrance.refusal(request)):
             response: web.StreamResponse = refused
+            if refused.status == 401 and request.path == "/":
+                response = web.FileResponse(WEB / "login.html", status=401)
         else:
             try:
                 response = await handler(request)
@@ -94,26 +94,6 @@ class Console:
                 raise
         response.headers.update(_PAGE_HEADERS)
         return response
-
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        if self._token is None:
-            # Without a token only this machine may ask, and not a page of another site that a browser
-            # here has been led to under a name of its own (DNS rebinding).
-            if is_loopback(_host_name(request)):
-                return None
-            return web.json_response(
-                {"error": {"message": "ask under localhost, or set FAREBOX_ADMIN_TOKEN"}}, status=403
-            )
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token if scheme.lower() == "bearer" else _basic_password(request)
-        if given is not None and hmac.compare_digest(_bytes(given), _bytes(self._token)):
-            return None
-        # `Basic` lets a browser ask for the token: any name, the token as the password
-        return web.json_response(
-            {"error": {"message": "the admin token is missing or wrong"}},
-            status=401,
-            headers={"WWW-Authenticate": 'Basic realm="Farebox"'},
-        )
 
     async def _page(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(WEB / "index.html")
@@ -134,22 +114,3 @@ class Console:
         return web.Response(
             body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
-
-
-def _host_name(request: web.Request) -> str:
-    """The name a request was sent to, without its port."""
-    with contextlib.suppress(ValueError):
-        return urlsplit(f"//{request.host}").hostname or ""
-    return ""
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _basic_password(request: web.Request) -> str | None:
-    try:
-        password: str = BasicAuth.decode(request.headers["Authorization"], "utf-8").password
-    except (KeyError, ValueError):
-        return None
-    return password

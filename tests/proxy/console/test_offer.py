@@ -17,6 +17,7 @@ from billing.price_sources import price_book
 from billing.registry import Directory
 from billing.store import Store
 from proxy.authorisation import Authorisation
+from proxy.console.entrance import Entrance
 from proxy.console.offer import PATHS, apis
 from proxy.console.server import Routed
 from proxy.metrics import Metrics
@@ -29,6 +30,9 @@ METHODS = {"get", "put", "post", "patch", "delete"}
 def parts(tmp_path: Path, settings: Callable[..., Settings]) -> list[Routed]:
     """The parts of a replica's API; none of them is asked anything."""
 
+    def now() -> datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC)
+
     async def made() -> list[Routed]:
         store, journal, balances = Store(f"sqlite:///{tmp_path}/farebox.db"), Journal(tmp_path / "one"), Balances(zone)
         book = price_book()
@@ -37,9 +41,8 @@ def parts(tmp_path: Path, settings: Callable[..., Settings]) -> list[Routed]:
             Metrics(9, "0", book.version), lambda: 0.0,
         )  # fmt: skip
         try:
-            return apis(
-                store, journal, zone, lambda: datetime(2026, 11, 23, tzinfo=UTC), book, desk, balances, Directory, {}
-            )
+            parts = apis(store, journal, zone, now, book, desk, balances, Directory, {})
+            return [*parts, Entrance(None, now)]
         finally:
             await store.close()
             journal.shut()
