@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,8 @@ class Browser:
         """Presses what is shown there, as a mouse does."""
         found = f"document.querySelector({json.dumps(selector)})"
         await self.until(f"{found}?.checkVisibility()")
-        box = await self.run(
-            f"(() => {{ const it = {found}; it.scrollIntoView({{block: 'center'}}); const b = it.getBoundingClientRect();"
-            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
+        await self.run(f"{found}.scrollIntoView({{block: 'center'}})")
+        box = await self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({found}.getBoundingClientRect())")
         for kind in ("mousePressed", "mouseReleased"):
             await self.mouse(kind, *box)
 
@@ -118,17 +116,20 @@ class Browser:
         found = f"document.querySelector({json.dumps(selector)})"
         await self.until(f"{found}?.checkVisibility()")
         if await self.run(f"{found}.tagName") == "SELECT":
-            await self.run(f"{found}.value = {json.dumps(words)}, {found}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+            await self.run(
+                f"{found}.value = {json.dumps(words)}, {found}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+            )
             return
         await self.run(f"({found}.focus(), {found}.select())")
         await self.send("Input.insertText", text=words)
 
     async def key(self, name: str) -> None:
         """Presses a key."""
-        text = {"Enter": "\r"}.get(name, "")
-        for kind in ("keyDown", "keyUp"):
-            await self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, text=text if kind == "keyDown" else "",
-                            windowsVirtualKeyCode={"Enter": 13, "Escape": 27, "Tab": 9}[name])  # fmt: skip
+        code, text = {"Enter": (13, "\r"), "Tab": (9, "")}[name]
+        for kind, typed in (("keyDown", text), ("keyUp", "")):
+            await self.send(
+                "Input.dispatchKeyEvent", type=kind, key=name, code=name, text=typed, windowsVirtualKeyCode=code
+            )
 
     async def pick(self, selector: str, file: Path) -> None:
         """Chooses a file in a field for files."""

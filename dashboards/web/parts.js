@@ -31,6 +31,12 @@ function pico(amount) {
   return BigInt(whole + fraction.padEnd(12, "0"));
 }
 
+// Two amounts together, one of which may be missing yet.
+export function plus(one, other) {
+  const digits = (pico(one ?? "0") + pico(other)).toString().padStart(13, "0");
+  return `${digits.slice(0, -12)}.${digits.slice(-12)}`.replace(/\.?0+$/, "");
+}
+
 // What part one amount is of another, as a percentage for a drawing: at most 100.00%.
 export function share(part, whole) {
   const of = pico(whole);
@@ -56,6 +62,7 @@ export function say(id, words) {
 async function answer(response) {
   const said = await response.json().catch(() => null);
   if (response.ok) return said;
+  if (response.status === 401 && !by("login")) location.reload(); // the session is over: the console asks for the token
   throw new Error(said?.error?.message ?? `the console answers ${response.status}`);
 }
 
@@ -68,6 +75,11 @@ export async function send(method, path, of, body) {
   const address = `/api/v1/${path.replace(/\{\w+\}/, () => encodeURIComponent(of))}`;
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
   return answer(await fetch(address, { method, headers, body: body && JSON.stringify(body) }));
+}
+
+// Sends a file as it is.
+export async function upload(path, file) {
+  return answer(await fetch(`/api/v1/${path}`, { method: "POST", headers: { Accept: "application/json" }, body: file }));
 }
 
 // ── tables ──

@@ -1,10 +1,11 @@
 // What was spent today and this month, on what and by whom.
+import { link } from "./address.js";
 import { ask, by, count, fill, rounded, text, time, usd } from "./parts.js";
 
 const CALLS = 50;
 
 const sums = (title, name) => [
-  { title, of: (row) => text(row[name]), wrap: name === "model" },
+  { title, of: (row) => link(text(row[name]), "explore", { window: "day", by: "team", [name]: row[name] ?? "" }), wrap: name === "model" },
   { title: "Cost", of: (row) => usd(row.cost_usd), number: true },
   { title: "Calls", of: (row) => count(row.requests), number: true },
   { title: "Input", of: (row) => count(row.input_tokens), number: true },
@@ -13,7 +14,7 @@ const sums = (title, name) => [
 ];
 
 const calls = [
-  { title: "Time", of: (row) => time(row.started_at) },
+  { title: "Time", of: (row) => link(time(row.started_at), "explore", { window: "day", charge: row.id }, row.id) },
   { title: "Model", of: (row) => text(row.model), wrap: true },
   { title: "Cost", of: (row) => usd(row.cost_usd), number: true, mark: (row) => row.cost_usd === null },
   { title: "Basis", of: (row) => row.basis, mark: (row) => row.basis === "estimated" || row.basis === "unknown" },
