@@ -81,14 +81,14 @@ class Browser:
         assert "exceptionDetails" not in answer, f"{script}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
 
-    async def until(self, script: str) -> Any:
+    async def until(self, script: str) -> None:
         """Waits for an expression to come true."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     with contextlib.suppress(AssertionError):  # while the page is being replaced
-                        if value := await self.run(script):
-                            return value
+                        if await self.run(f"Boolean({script})"):
+                            return
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"never: {script}\n{await self.run('document.body.innerText')}") from None
