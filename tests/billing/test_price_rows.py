@@ -42,11 +42,19 @@ def test_a_price_is_doubtful_from_the_day_after_its_promise(day: str, doubtful: 
     assert {row["unverified"] for row in listed(BOOK, "default", at(day))} == {doubtful}
 
 
-def test_a_history_doubts_each_row_as_of_its_own_last_day() -> None:
-    early = {row["unverified"] for row in history(BOOK, "house-model", date(2026, 3, 1))}
-    late = history(BOOK, "house-model", date(2026, 11, 1))
-    assert early == {False}
-    assert {(row["since"], row["unverified"]) for row in late} == {("2026-01-01", True), ("2026-06-01", False)}
+@pytest.mark.parametrize(
+    ("promised", "today", "doubtful"),
+    [
+        ("2026-03-31", "2026-03-01", set[str]()),
+        ("2026-03-31", "2026-11-01", {"2026-01-01"}),
+        ("2026-07-31", "2026-11-01", set[str]()),  # another row came before the promise ended
+    ],
+)
+def test_a_history_doubts_each_row_as_of_its_own_last_day(promised: str, today: str, doubtful: set[str]) -> None:
+    book = PriceBook((read_price_list("user", {"own.toml": OWN.replace("2026-03-31", promised)}),), "v1")
+    rows = history(book, "house-model", date.fromisoformat(today))
+    assert {row["since"] for row in rows} == {"2026-01-01", "2026-06-01"}
+    assert {row["since"] for row in rows if row["unverified"]} == doubtful
 
 
 @pytest.mark.parametrize(
