@@ -99,13 +99,19 @@ class Browser:
         await self.until(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
 
     async def click(self, selector: str) -> None:
-        """Presses what is shown there, as a mouse does."""
+        """Presses what is shown there, as a mouse does; again where it had moved away under the mouse."""
         found = f"document.querySelector({json.dumps(selector)})"
-        await self.until(f"{found}?.checkVisibility()")
-        await self.run(f"{found}.scrollIntoView({{block: 'center'}})")
-        box = await self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({found}.getBoundingClientRect())")
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.mouse(kind, *box)
+        heard = f"{found}.addEventListener('click', () => window.missed = false, {{capture: true, once: true}})"
+        missed = True
+        while missed:
+            await self.until(f"{found}?.checkVisibility()")
+            await self.run(f"window.missed = true, {heard}, {found}.scrollIntoView({{block: 'center'}})")
+            box = await self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({found}.getBoundingClientRect())")
+            for kind in ("mousePressed", "mouseReleased"):
+                await self.mouse(kind, *box)
+            missed = False
+            with contextlib.suppress(AssertionError):  # the page was replaced: it was not missed
+                missed = await self.run("window.missed")
 
     async def mouse(self, kind: str, x: float, y: float) -> None:
         """One event of a mouse with its button down."""

@@ -24,8 +24,13 @@ export function link(words, name, given, title = "") {
   return made;
 }
 
-// Puts what the address says into a form's fields, the fields' own defaults where it says nothing.
+const put = new Map();
+
+// Puts what the address says into a form's fields, the fields' own defaults where it says nothing. Once for each address:
+// what is being written stays when the figures are read again.
 export function into(id, query) {
+  if (put.get(id) === String(query)) return;
+  put.set(id, String(query));
   for (const field of by(id).elements) {
     if (!field.name || field.type === "file") continue;
     const chosen = [...(field.options ?? [])].find((option) => option.defaultSelected)?.value;

@@ -161,8 +161,7 @@ export async function refresh() {
   const given = chosen();
   const name = NARROWS.includes(given.by) ? given.by : "model";
   const interval = intervalOf(given);
-  into("explore-form", where().query);
-  if (given.from || given.to) field(by("explore-form"), "window").value = "custom";
+  into("explore-form", new URLSearchParams(given.from || given.to ? { ...given, window: "custom" } : given));
   period();
   chips(given);
   const query = narrowed(given);

@@ -1,5 +1,5 @@
 // Fine-tuning before it is paid for: what training on a file costs, whether it is worth it, and until when.
-import { go, said, where } from "./address.js";
+import { go, into, said, where } from "./address.js";
 import { lines } from "./charts.js";
 import { ask, by, count, element, field, fill, onSubmit, rounded, say, send, text, upload, usd, whole } from "./parts.js";
 
@@ -165,9 +165,7 @@ export async function refresh() {
   by("ending-none").hidden = ends.in_use.length > 0;
   fill("calendar-rows", calendar, ends.calendar.filter((row) => row.days_left > -90).map((row, at) => ({ ...row, id: at })));
   const { query } = where();
-  for (const input of by("breakeven-form").elements) {
-    if (input.name && input !== document.activeElement) input.value = query.get(input.name) ?? "";
-  }
+  into("breakeven-form", query);
   try {
     say("breakeven-result", await compare(query));
   } catch (error) {
