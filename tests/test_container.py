@@ -26,7 +26,7 @@ def compose(*arguments: str) -> dict[str, Any]:
     return stack
 
 
-STACK = {"farebox", "prometheus", "alertmanager", "grafana"}
+STACK = {"farebox", "postgres", "prometheus", "alertmanager", "grafana"}
 
 
 def test_compose_understands_the_stack() -> None:
@@ -41,15 +41,54 @@ def test_the_demonstration_asks_the_simulator_and_has_books_of_its_own() -> None
     assert compose()["name"] == "farebox"
 
 
+def test_the_replicas_share_a_database_and_keep_the_apps_address() -> None:
+    stack = compose("--env-file", str(ROOT / "docker" / "replicas.env"))["services"]
+    replicas = {name: service for name, service in stack.items() if name.startswith("farebox")}
+    assert {*stack} == STACK | {*replicas, "balancer"}
+    assert len({service["environment"]["FAREBOX_DATABASE"] for service in replicas.values()}) == 1
+    assert {name: service["environment"]["FAREBOX_REPLICA"] for name, service in replicas.items()} == {
+        name: name for name in replicas
+    }
+    (apps,) = stack["balancer"]["ports"]
+    (alone,) = (port for port in compose()["services"]["farebox"]["ports"] if port["target"] == 8080)
+    assert apps["published"] == alone["published"] == "8080"
+    balanced = re.findall(r"server (farebox\S*):8080 ", (ROOT / "docker" / "balancer.conf").read_text())
+    watched = re.findall(r'"(farebox\S*):8081"', (ROOT / "docker" / "replicas.yml").read_text())
+    assert {*balanced} == {"farebox", *watched} == {*replicas}
+
+
+def test_the_database_is_postgresql_with_a_password_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PASSWORD", "chosen")
+    stack = compose()["services"]
+    assert stack["postgres"]["environment"]["POSTGRES_PASSWORD"] == "chosen"
+    assert stack["farebox"]["environment"]["FAREBOX_DATABASE"] == "postgresql://farebox:chosen@postgres:5432/farebox"
+    assert "ports" not in stack["postgres"]
+
+
+@pytest.mark.parametrize("where", ["farebox", "operator", "farebox-2"])
+def test_commands_and_replicas_ask_the_same_ledger(where: str) -> None:
+    stack = compose("--profile", "demo", "--profile", "replicas")["services"]
+    assert stack[where]["environment"]["FAREBOX_DATABASE"].endswith("@postgres:5432/farebox")
+
+
+def test_the_balancer_holds_nothing_back_and_repeats_nothing() -> None:
+    """A POST that was sent twice would be paid twice."""
+    said_there = (ROOT / "docker" / "balancer.conf").read_text()
+    for words in ("proxy_buffering off;", "proxy_request_buffering off;", "proxy_next_upstream error;"):
+        assert words in said_there
+    assert "non_idempotent" not in said_there
+    assert "keepalive" not in said_there
+
+
 def test_every_service_is_locked_down_watched_and_reachable_from_here_only() -> None:
-    for name, service in compose("--profile", "demo")["services"].items():
+    for name, service in compose("--profile", "demo", "--profile", "replicas")["services"].items():
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert {port["host_ip"] for port in service.get("ports", ())} <= {"127.0.0.1"}, name
-        assert name == "farebox" or "healthcheck" in service, name  # the image of farebox brings its own
-        assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "no `latest`"
-        assert "build" in service or service["user"] in {"nobody", "472"}, name
+        assert name.startswith("farebox") or "healthcheck" in service, name  # the image of farebox brings its own
+        assert "build" in service or re.search(r":v?\d+\.\d+(\.\d+|-bookworm)$", service["image"]), "no `latest`"
+        assert "build" in service or service["user"] in {"nobody", "472", "999:999", "101:101"}, name
 
 
 def test_the_operator_of_the_demonstration_says_what_farebox_understands(
@@ -66,7 +105,7 @@ def test_the_operator_of_the_demonstration_says_what_farebox_understands(
 
 
 def test_what_compose_mounts_is_there() -> None:
-    for service in compose()["services"].values():
+    for service in compose("--env-file", str(ROOT / "docker" / "replicas.env"))["services"].values():
         for volume in service["volumes"]:
             assert volume["type"] == "volume" or Path(volume["source"]).exists(), volume
 
