@@ -26,10 +26,13 @@ class CacheWrites(msgspec.Struct):
 
 
 class Cached(msgspec.Struct):
-    """Of which modality the cached tokens are, where image generation says so."""
+    """Of which modality the cached tokens are, as image generation spells it, and as realtime does."""
 
     cached_image_tokens: Count = None
     cached_text_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+    text_tokens: Count = None
 
 
 class Details(msgspec.Struct):
@@ -145,6 +148,33 @@ def split_images(reported: Reported) -> Usage | None:
             **_parts(text, ((Unit.INPUT_CACHED_TEXT, cached.cached_text_tokens),), rest=Unit.INPUT_TEXT),
             **_parts(images, ((Unit.INPUT_CACHED_IMAGE, cached.cached_image_tokens),), rest=Unit.INPUT_IMAGE),
             **_parts(output_tokens, ((Unit.OUTPUT_TEXT, of_output.text_tokens),), rest=Unit.OUTPUT_IMAGE),
+        }
+    )
+
+
+def split_realtime(reported: Reported) -> Usage | None:
+    """The same for a realtime response: text, audio and images in, each of them cached in part; text and audio out.
+
+    Cached tokens of no stated modality are taken for text first, then images, then audio: the dearest go last.
+    """
+    input_tokens, output_tokens = reported.totals
+    if input_tokens is None:
+        return None
+    of_input = reported.of_input
+    audio = min(of_input.audio_tokens or 0, input_tokens)
+    images = min(of_input.image_tokens or 0, input_tokens - audio)
+    text = input_tokens - audio - images
+    cached = of_input.cached_tokens_details
+    if cached is None:
+        left = of_input.cached_tokens or 0
+        of_text, of_images = min(left, text), min(max(left - text, 0), images)
+        cached = Cached(text_tokens=of_text, image_tokens=of_images, audio_tokens=left - of_text - of_images)
+    return Usage(
+        {
+            **_parts(text, ((Unit.INPUT_CACHED_TEXT, cached.text_tokens),), rest=Unit.INPUT_TEXT),
+            **_parts(audio, ((Unit.INPUT_CACHED_AUDIO, cached.audio_tokens),), rest=Unit.INPUT_AUDIO),
+            **_parts(images, ((Unit.INPUT_CACHED_IMAGE, cached.image_tokens),), rest=Unit.INPUT_IMAGE),
+            **_parts(output_tokens, ((Unit.OUTPUT_AUDIO, reported.of_output.audio_tokens),), rest=Unit.OUTPUT_TEXT),
         }
     )
 
